@@ -1,0 +1,1 @@
+"""The settings of a run: their schema, and the loader of YAML files with key=value overrides."""

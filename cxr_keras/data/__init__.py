@@ -1,0 +1,1 @@
+"""Sources to manifest, folds, pixel cache, augmentation and batches."""

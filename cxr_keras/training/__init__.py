@@ -1,0 +1,1 @@
+"""Strategies, phases and the one fit engine."""

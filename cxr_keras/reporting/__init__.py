@@ -1,1 +1,16 @@
-"""Tables and figures for people."""
+"""Tables and figures for people, made from plain dictionaries and tables."""
+
+from cxr_keras.reporting.figures import confusion_matrix_figure, learning_curves_figure, roc_figure
+from cxr_keras.reporting.style import save_figure
+from cxr_keras.reporting.tables import all_tables, headline_table, render_markdown, render_text
+
+__all__ = [
+    "all_tables",
+    "confusion_matrix_figure",
+    "headline_table",
+    "learning_curves_figure",
+    "render_markdown",
+    "render_text",
+    "roc_figure",
+    "save_figure",
+]

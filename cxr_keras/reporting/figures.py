@@ -1,0 +1,207 @@
+"""Figures of a run: confusion matrix, ROC curves, learning curves.
+
+Figures are made without pyplot, so nothing is kept in a global list and no display is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_auc_score, roc_curve
+
+from cxr_keras.reporting.style import COLOURS, LINES, STYLE
+from cxr_keras.reporting.tables import format_value
+
+TRAINING, VALIDATION = COLOURS[0], COLOURS[1]
+
+_HISTORY_COLUMNS = ("phase", "epoch", "loss", "accuracy")
+_PANELS = (("loss", "loss (cross-entropy, nats)"), ("accuracy", "accuracy (share of images)"))
+
+
+def confusion_matrix_figure(
+    matrix: Sequence[Sequence[int]] | np.ndarray, classes: Sequence[str], *, title: str = "Confusion matrix"
+) -> Figure:
+    """Draw a confusion matrix: images in each cell, and their share of the true class as number and as shade.
+
+    Args:
+        matrix: (k, k) numbers of images, true class by row, predicted class by column.
+        classes: the k class names.
+        title: first line of the title; the number of images is added.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: the matrix does not fit the classes.
+    """
+    counts = np.asarray(matrix)
+    k = len(classes)
+    if counts.shape != (k, k):
+        raise ValueError(f"The confusion matrix has shape {counts.shape}, but {k} classes need ({k}, {k}).")
+    row_sums = counts.sum(axis=1, keepdims=True)
+    rates = np.divide(counts, row_sums, out=np.zeros((k, k)), where=row_sums > 0)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(2.6 + 0.95 * k, 2.1 + 0.8 * k), layout="constrained")
+        axes = figure.add_subplot()
+        image = axes.imshow(rates, cmap="Blues", vmin=0, vmax=1)
+        for row, column in np.ndindex(k, k):
+            share = f"{rates[row, column]:.1%}" if row_sums[row, 0] else "n/a"
+            axes.text(
+                column,
+                row,
+                f"{counts[row, column]:,}\n{share}",
+                ha="center",
+                va="center",
+                color="white" if rates[row, column] > 0.55 else "black",
+            )
+        axes.set_xticks(range(k), classes)
+        axes.set_yticks(range(k), [f"{name}\n(n = {total:,})" for name, total in zip(classes, row_sums[:, 0], strict=True)])
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
+        axes.set_title(f"{title}\n{counts.sum():,} images; % of the true class")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        bar = figure.colorbar(image, ax=axes, format=matplotlib.ticker.PercentFormatter(1.0), shrink=0.85)
+        bar.set_label("share of the true class")
+        bar.outline.set_visible(False)
+    return figure
+
+
+def roc_figure(
+    predictions: pd.DataFrame,
+    classes: Sequence[str],
+    *,
+    scores: Mapping[str, Any] | None = None,
+    title: str = "ROC curves",
+) -> Figure:
+    """Draw ROC curves: each class against the rest, or the last class of two; folds as thin lines under the pooled one.
+
+    Args:
+        predictions: columns fold, label, p_<class> of each class.
+        classes: class names in order.
+        scores: the dictionary of scores of these predictions, for intervals in the legend; without it the legend shows
+            the pooled AUROC alone.
+        title: first line of the title.
+
+    Returns:
+        The figure. A class without images, or the only one, has no curve and is "n/a" in the legend.
+    """
+    shown = list(classes)[-1:] if len(classes) == 2 else list(classes)
+    folds = [rows for _, rows in predictions.groupby("fold", sort=True)]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(5.6, 5.6), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=(0, (2, 3)))
+        for index, name in enumerate(shown):
+            colour = COLOURS[index % len(COLOURS)]
+            for rows in folds if len(folds) > 1 else []:
+                _draw_roc(axes, rows, name, color=colour, linewidth=0.7, alpha=0.45)
+            label = f"{name}: AUROC {format_value(_auroc_entry(predictions, name, scores))}"
+            style = LINES[index % len(LINES)]
+            if not _draw_roc(axes, predictions, name, color=colour, linestyle=style, linewidth=2.2, label=label, zorder=3):
+                axes.plot([], [], color=colour, linestyle=style, label=label)
+        against = f"{shown[0]} (positive) against {classes[0]}" if len(shown) == 1 else "each class against the rest"
+        drawn = f"\nthick: {len(folds)} folds pooled, thin: single folds" if len(folds) > 1 else ""
+        axes.set_title(f"{title}: {against}{drawn}")
+        axes.set_xlabel("1 − specificity (false positive rate)")
+        axes.set_ylabel("sensitivity (true positive rate)")
+        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
+        axes.grid(True)
+        axes.legend(loc="lower right", title=_interval_note(scores), title_fontsize=8)
+    return figure
+
+
+def _draw_roc(axes: Axes, rows: pd.DataFrame, name: str, **line: Any) -> bool:
+    positive = (rows["label"] == name).to_numpy()
+    if positive.all() or not positive.any():
+        return False
+    false_rate, true_rate, _ = roc_curve(positive, rows[f"p_{name}"])
+    axes.plot(false_rate, true_rate, **line)
+    return True
+
+
+def _auroc_entry(predictions: pd.DataFrame, name: str, scores: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if scores is not None:
+        return scores["per_class"][name]["auroc"]
+    positive = (predictions["label"] == name).to_numpy()
+    defined = positive.any() and not positive.all()
+    return {"value": float(roc_auc_score(positive, predictions[f"p_{name}"])) if defined else None}
+
+
+def _interval_note(scores: Mapping[str, Any] | None) -> str | None:
+    if scores is None or not scores["interval"]["draws"]:
+        return None
+    return f"[{scores['interval']['level']:.0%} interval, patients resampled]"
+
+
+def learning_curves_figure(histories: Sequence[tuple[str, pd.DataFrame]], *, title: str = "Learning curves") -> Figure:
+    """Draw loss and accuracy by epoch; with several folds thin lines and their mean over the epochs that all have.
+
+    Args:
+        histories: name (e.g. "fold 0") and history of each run: columns phase, epoch (from 1, running on over phases),
+            loss, accuracy and, where there was a validation part, val_loss, val_accuracy.
+        title: first line of the title.
+
+    Returns:
+        The figure. Dotted lines mark where a phase of the first history begins.
+
+    Raises:
+        ValueError: no history, an empty one, or one without a needed column; all are listed.
+    """
+    faults = [
+        f"{name} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+        for name, history in histories
+        if (missing := [column for column in _HISTORY_COLUMNS if column not in history])
+    ]
+    faults += [f"{name} has no epochs" for name, history in histories if history.empty]
+    if faults or not histories:
+        listed = "; ".join(faults) or "no history was given"
+        raise ValueError(f"Learning curves need a history.csv with {', '.join(_HISTORY_COLUMNS)}: {listed}. Train first.")
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9.0, 3.9), layout="constrained")
+        panels = figure.subplots(1, 2)
+        for axes, (column, label) in zip(panels, _PANELS, strict=True):
+            _draw_curves(axes, histories, column, "training", TRAINING, "-")
+            _draw_curves(axes, histories, f"val_{column}", "validation", VALIDATION, "--")
+            _mark_phases(axes, histories[0][1])
+            axes.set_xlabel("epoch")
+            axes.set_ylabel(label)
+            axes.grid(True)
+            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+        panels[0].set_ylim(bottom=0)
+        panels[0].legend(loc="best")
+        drawn = f"thick: mean of {len(histories)}, thin: {histories[0][0]} to {histories[-1][0]}"
+        figure.suptitle(f"{title}\n{drawn if len(histories) > 1 else histories[0][0]}", fontsize=11)
+    return figure
+
+
+def _draw_curves(
+    axes: Axes, histories: Sequence[tuple[str, pd.DataFrame]], column: str, label: str, colour: str, style: str
+) -> None:
+    curves = [history.set_index("epoch")[column].dropna() for _, history in histories if column in history]
+    curves = [curve for curve in curves if len(curve)]
+    if not curves:
+        return
+    marker = "o" if max(len(curve) for curve in curves) == 1 else None
+    if len(curves) > 1:
+        for curve in curves:
+            axes.plot(curve.index, curve, color=colour, linestyle=style, linewidth=0.7, alpha=0.45, marker=marker)
+    mean = pd.concat(curves, axis=1, join="inner").mean(axis=1)
+    axes.plot(mean.index, mean, color=colour, linestyle=style, linewidth=2.2, label=label, marker=marker)
+
+
+def _mark_phases(axes: Axes, history: pd.DataFrame) -> None:
+    """Name the phases above the curves; nothing is marked where there is only one."""
+    starts = history.groupby("phase", sort=False)["epoch"].min()
+    if len(starts) < 2:
+        return
+    for name, first in starts.items():
+        if first > history["epoch"].min():
+            axes.axvline(first - 0.5, color="#555555", linewidth=1, linestyle=":")
+        axes.annotate(str(name), (first - 0.4, 1.01), xycoords=("data", "axes fraction"), fontsize=8, color="#555555")

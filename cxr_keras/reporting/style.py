@@ -1,0 +1,57 @@
+"""One look for all figures: readable in print, in grey, and by colour-blind readers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from cxr_keras.runs.files import write_atomically
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito (2008), Color Universal Design; yellow is left out because it vanishes on paper."""
+
+LINES = ("-", "--", "-.", ":")
+"""Line styles go with the colours, so that classes stay apart in a grey print."""
+
+DOTS_PER_INCH = 200
+
+# Any, because the stubs of rc_context list every setting as a literal, which a plain dictionary cannot meet.
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.labelsize": 10,
+    "legend.fontsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.8,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as PNG at 200 dots per inch, whole or not at all.
+
+    Args:
+        figure: from one of the functions of `reporting.figures`.
+        path: ends in `.png`.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: `path` does not end in `.png`.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"Figures are written as PNG, but the path is {path}: let it end in .png.")
+    with matplotlib.rc_context(STYLE), write_atomically(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH)
+    return path

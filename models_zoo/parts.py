@@ -1,0 +1,34 @@
+"""The two parts of a model, told apart by its layer `features`: the base up to it, the head after it."""
+
+from __future__ import annotations
+
+import keras
+
+
+def base_model(model: keras.Model) -> keras.Model:
+    """Give the part from the image to `features` (N, h, w, c) as a model that shares the layers of `model`."""
+    return keras.Model(model.inputs[0], model.get_layer("features").output, name=f"{model.name}_base")
+
+
+def head_model(model: keras.Model) -> keras.Model:
+    """Give the part from `features` to the probabilities as a model that shares the layers of `model`.
+
+    Training it trains the head of `model`: so a head learns from stored features.
+    """
+    return keras.Model(model.get_layer("features").output, model.outputs[0], name=f"{model.name}_head")
+
+
+def base_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """List the layers that `features` depends on, itself last: what is frozen while a head is trained."""
+    return list(base_model(model).layers)
+
+
+def head_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """List the layers that are not in the base."""
+    base = {id(layer) for layer in base_layers(model)}
+    return [layer for layer in model.layers if id(layer) not in base]
+
+
+def batch_norm_layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
+    """List the batch normalisation layers of base and head."""
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]

@@ -1,0 +1,58 @@
+"""What an architecture is: a base from pixels to features, a head from features to probabilities, and facts on both."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class ArchitectureSpec:
+    """One architecture. Base and head are apart because pretrained weights go into the base before there is a head.
+
+    Attributes:
+        name: the name in `models_zoo.build` and in a configuration.
+        base: `base(image, **parameters)` takes the input tensor (N, h, w, 1), grey in [0, 255], and gives the tensor
+            (N, h', w', c) that the layer `features` names.
+        head: `head(features, num_classes, **parameters)` gives the probabilities (N, num_classes) and names the layers
+            `embedding`, `logits` and `probabilities` on the way.
+        description: one line for lists.
+        default_image_size: (height, width) in pixels of the publication, or of the ImageNet weights.
+        minimum_image_size: smallest height and width in pixels from which `features` has at least one position.
+        paper: reference of the architecture, or None.
+        load_imagenet: puts ImageNet weights into a base that `base` made, or None where there are no such weights.
+    """
+
+    name: str
+    base: Callable[..., Any]
+    head: Callable[..., Any]
+    description: str
+    default_image_size: tuple[int, int]
+    minimum_image_size: int
+    paper: str | None = None
+    load_imagenet: Callable[[keras.Model], None] | None = None
+
+    @property
+    def has_imagenet_weights(self) -> bool:
+        """Whether `weights="imagenet"` is possible."""
+        return self.load_imagenet is not None
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Names and defaults of the parameters, those of the base first.
+
+        Read from the keyword-only arguments of base and head, so that the signature stays their only home. A name
+        that both take (mini_vgg's `batch_norm`) is one parameter and goes to both.
+        """
+        return keyword_defaults(self.base) | keyword_defaults(self.head)
+
+
+def keyword_defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """Names and defaults of the keyword-only arguments of `function`."""
+    arguments = inspect.signature(function).parameters.values()
+    return {argument.name: argument.default for argument in arguments if argument.kind is argument.KEYWORD_ONLY}

@@ -1,0 +1,228 @@
+"""The one fit engine: per phase freeze, compile, fit; after each epoch score, record, save.
+
+It knows phases, datasets and a model with named layers, and nothing of papers, configs or architectures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+import models_zoo
+from cxr_keras.runs.files import write_csv
+from cxr_keras.training.best_epoch import BestEpoch
+from cxr_keras.training.callbacks import EpochEnd, PaperEpochDecay
+from cxr_keras.training.checkpoint import TrainingState, load_state, restore_variables, save_state
+from cxr_keras.training.schedules import make_optimizer
+from cxr_keras.training.strategies import Phase
+
+HISTORY_FILE = "history.csv"
+STATE_FILE = "state.npz"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """The batches of one fold.
+
+    Attributes:
+        batches: takes the first epoch (counted from 0 over the whole run) and gives an endless dataset of (images, targets[, weights]) that
+            starts there: images float32 (batch, h, w, 1) in [0, 255], targets float32 one-hot (batch, classes).
+        steps_per_epoch: batches an epoch.
+        validation: finite dataset of (images, targets) in a fixed order, or `None`.
+    """
+
+    batches: Callable[[int], Any]
+    steps_per_epoch: int
+    validation: Any | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSettings:
+    """How to fit, apart from the phases.
+
+    Attributes:
+        monitor: the value of `history.csv` that names the best epoch and drives early stopping.
+        keep: "best" puts the weights of the best epoch back at the end of each phase, "last" leaves the last ones.
+        jit_compile: XLA on or off.
+        calibrate_batch_norm: set the base's BatchNorm statistics by one pass over the training part before a phase that freezes it; for
+            bases with random weights, whose statistics are otherwise those of initialisation.
+    """
+
+    monitor: str = "val_loss"
+    keep: str = "last"
+    jit_compile: bool = False
+    calibrate_batch_norm: bool = False
+
+
+def run_phases(
+    model: keras.Model, phases: tuple[Phase, ...], data: TrainingData, *, settings: FitSettings, folder: Path, display: Any
+) -> TrainingState:
+    """Train `model` through all phases, or through what a killed run left undone.
+
+    Args:
+        model: a model of `models_zoo`; trained in place.
+        phases: what to do, in order.
+        data: batches of this fold.
+        settings: monitored value, kept weights, XLA, BatchNorm calibration.
+        folder: the fold's folder; `history.csv` and `state.npz` are written there after every epoch.
+        display: shows progress; has `phase_started`, `batch_done`, `epoch_done` and `note`.
+
+    Returns:
+        The final state: history and the epochs each phase ran and kept.
+
+    Raises:
+        ValueError: the best epoch or early stopping is asked for without a validation part, or the stored state fits another model.
+        FloatingPointError: the loss became nan.
+    """
+    _check_monitoring(phases, settings, data)
+    state, stored = TrainingState(), None
+    if (folder / STATE_FILE).exists():
+        state, stored = load_state(folder / STATE_FILE)
+        restore_variables(model.variables, stored, "model_")
+        display.note(f"continues after epoch {state.epoch}")
+    while state.phase < len(phases):
+        phase = phases[state.phase]
+        if phase.epochs > 0:
+            _run_phase(model, phase, data, state, stored, settings=settings, folder=folder, display=display)
+        stored = None
+        _finish_phase(model, phase, state, settings)
+        save_state(folder / STATE_FILE, state, model, with_optimizer=False)
+    return state
+
+
+def _run_phase(
+    model: keras.Model,
+    phase: Phase,
+    data: TrainingData,
+    state: TrainingState,
+    stored: dict[str, np.ndarray] | None,
+    *,
+    settings: FitSettings,
+    folder: Path,
+    display: Any,
+) -> None:
+    """Fit one phase from wherever `state` says it stands."""
+    if state.epochs_in_phase == 0 and phase.train == "head" and settings.calibrate_batch_norm:
+        display.note("random base: BatchNorm statistics set by one pass over the training part")
+        calibrate_batch_norm(model, data.batches(state.epoch), data.steps_per_epoch)
+    set_trainable(model, phase)
+    optimizer = make_optimizer(phase.optimizer, epochs=phase.epochs)
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.CategoricalCrossentropy(),
+        weighted_metrics=[],
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
+        jit_compile=settings.jit_compile,
+    )
+    optimizer.build(model.trainable_variables)
+    if stored is not None and "optimizer_0" in stored:
+        restore_variables(optimizer.variables, stored, "optimizer_")
+    if state.best is None and (settings.keep == "best" or phase.patience is not None):
+        state.best = BestEpoch(settings.monitor, patience=phase.patience)
+    if state.epochs_in_phase >= phase.epochs or (state.best is not None and state.best.stop):
+        return
+    first_epoch = state.epoch
+    display.phase_started(phase, first_epoch=state.epochs_in_phase, steps=data.steps_per_epoch)
+    epoch_end = EpochEnd(
+        state,
+        phase,
+        validation=data.validation,
+        record=lambda: record_epoch(folder, state, model),
+        display=display,
+        keep_best=settings.keep == "best",
+    )
+    callbacks: list[keras.callbacks.Callback] = [epoch_end]
+    if phase.optimizer.decay == "paper_epoch":
+        callbacks.insert(0, PaperEpochDecay(phase, epochs_before=first_epoch - state.epochs_in_phase))
+    model.fit(
+        data.batches(first_epoch),
+        steps_per_epoch=data.steps_per_epoch,
+        initial_epoch=first_epoch,
+        epochs=first_epoch - state.epochs_in_phase + phase.epochs,
+        callbacks=callbacks,
+        verbose=0,
+    )
+
+
+def _finish_phase(model: keras.Model, phase: Phase, state: TrainingState, settings: FitSettings) -> None:
+    """Put the kept weights back, note what the phase did, and move on to the next."""
+    kept = state.epoch
+    if settings.keep == "best" and state.best is not None and state.best_weights is not None:
+        model.set_weights(state.best_weights)
+        kept = state.best.best_epoch
+    before = state.epoch - state.epochs_in_phase
+    state.phases_done.append(
+        {
+            "phase": phase.name,
+            "epochs_run": state.epochs_in_phase,
+            "epochs_kept": kept - before,
+            "monitor": settings.monitor if state.best else None,
+            "best_value": state.best.best_value if state.best else None,
+        }
+    )
+    state.phase, state.epochs_in_phase, state.best, state.best_weights = state.phase + 1, 0, None, None
+
+
+def record_epoch(folder: Path, state: TrainingState, model: keras.Model) -> None:
+    """Write the history and the resumable state of the epoch just finished."""
+    write_csv(folder / HISTORY_FILE, pd.DataFrame(state.history))
+    save_state(folder / STATE_FILE, state, model)
+
+
+def set_trainable(model: keras.Model, phase: Phase) -> None:
+    """Freeze and thaw layers for a phase; the model must be compiled again afterwards.
+
+    BatchNorm layers of a frozen base run in inference mode, as Keras does for `trainable = False`. Once a base is thawed, calling it with
+    `training=False` is not enough to hold them still (Keras 3.15), so `batch_norm="frozen"` marks each of them as not trainable.
+    """
+    base = models_zoo.base_layers(model)
+    for layer in model.layers:
+        layer.trainable = True
+    for layer in base:
+        layer.trainable = phase.train == "all"
+        if isinstance(layer, keras.layers.BatchNormalization) and phase.batch_norm == "frozen":
+            layer.trainable = False
+
+
+def calibrate_batch_norm(model: keras.Model, batches: Any, steps: int) -> int:
+    """Set the statistics of all BatchNorm layers to the mean over the batches of one pass.
+
+    With random weights and Keras's initial statistics (mean 0, variance 1) the activations of a deep frozen base grow or vanish; with
+    the statistics of the data they keep their scale.
+
+    Args:
+        model: the model; only moving means and variances change.
+        batches: dataset of (images, …).
+        steps: batches to use, one pass over the training part.
+
+    Returns:
+        How many BatchNorm layers were set.
+    """
+    layers = models_zoo.batch_norm_layers(model)
+    momenta = [layer.momentum for layer in layers]
+    trainable = [layer.trainable for layer in layers]
+    for layer in layers:
+        layer.trainable = True
+    for step, batch in zip(range(steps), batches, strict=False):
+        for layer in layers:
+            layer.momentum = step / (step + 1)  # a running mean: each batch weighs 1/(step+1)
+        model(keras.ops.convert_to_tensor(batch[0]), training=True)
+    for layer, momentum, was_trainable in zip(layers, momenta, trainable, strict=True):
+        layer.momentum, layer.trainable = momentum, was_trainable
+    return len(layers)
+
+
+def _check_monitoring(phases: tuple[Phase, ...], settings: FitSettings, data: TrainingData) -> None:
+    """Refuse to choose an epoch by a validation part that is not there."""
+    chooses = settings.keep == "best" or any(phase.patience is not None and phase.epochs > 0 for phase in phases)
+    if chooses and settings.monitor.startswith("val_") and data.validation is None:
+        raise ValueError(
+            f"The best epoch or early stopping follows {settings.monitor}, but this run has no validation part. Give it one "
+            "(cross_validation.validation or split.validation above 0), or set training.keep=last and every phase's patience to null."
+        )

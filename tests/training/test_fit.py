@@ -1,0 +1,182 @@
+"""The fit engine on a tiny model with a frozen part, BatchNorm and dropout."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+import models_zoo
+from cxr_keras.training.checkpoint import load_state
+from cxr_keras.training.display import TrainingDisplay
+from cxr_keras.training.fit import FitSettings, TrainingData, calibrate_batch_norm, run_phases, set_trainable
+from cxr_keras.training.strategies import Optimizer, Phase
+from cxr_keras.training.validation import predict_probabilities, validation_scores
+
+N, BATCH = 24, 8
+HEAD = Phase("head", train="head", epochs=2, optimizer=Optimizer("adam", learning_rate=1e-2))
+ALL = Phase("all", train="all", epochs=2, optimizer=Optimizer("adam", learning_rate=1e-3))
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 255, (N, 16, 16, 1)).astype("float32")
+    labels = np.arange(N) % 2
+    x[labels == 1, :8] *= 0.3
+    return x, np.eye(2, dtype="float32")[labels]
+
+
+@pytest.fixture
+def data(images):
+    x, y = images
+
+    def batches(first_epoch):
+        def epochs():
+            epoch = first_epoch
+            while True:
+                order = np.random.default_rng(epoch).permutation(N)
+                for start in range(0, N, BATCH):
+                    rows = order[start : start + BATCH]
+                    yield x[rows], y[rows]
+                epoch += 1
+
+        signature = (tf.TensorSpec((None, 16, 16, 1)), tf.TensorSpec((None, 2)))
+        return tf.data.Dataset.from_generator(epochs, output_signature=signature)
+
+    return TrainingData(batches, N // BATCH, tf.data.Dataset.from_tensor_slices((x, y)).batch(BATCH))
+
+
+def small_model(seed=0):
+    keras.utils.set_random_seed(seed)
+    return models_zoo.build("mini_vgg", (16, 16), 2, batch_norm="after_relu")
+
+
+class Quiet(TrainingDisplay):
+    def __init__(self, stop_after=None):
+        super().__init__("test")
+        self.stop_after = stop_after
+        self.epochs = 0
+
+    def epoch_done(self, row):
+        super().epoch_done(row)
+        self.epochs += 1
+        if self.epochs == self.stop_after:
+            raise KeyboardInterrupt
+
+
+def moving_statistics(model):
+    return [np.array(w) for layer in models_zoo.batch_norm_layers(model) for w in (layer.moving_mean, layer.moving_variance)]
+
+
+def fit(model, phases, data, folder, display=None, **settings):
+    return run_phases(model, phases, data, settings=FitSettings(**settings), folder=folder, display=display or Quiet())
+
+
+def test_history_and_phases_are_recorded(data, tmp_path):
+    state = fit(small_model(), (HEAD, ALL), data, tmp_path)
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert list(history["phase"]) == ["head", "head", "all", "all"]
+    assert list(history["epoch"]) == [1, 2, 3, 4]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "val_auroc", "learning_rate", "seconds"} <= set(history.columns)
+    assert [phase["epochs_run"] for phase in state.phases_done] == [2, 2]
+
+
+def test_frozen_base_does_not_move_its_weights_or_statistics(data, tmp_path):
+    model = small_model()
+    base = [layer for layer in models_zoo.base_layers(model)]
+    before = [np.array(w) for layer in base for w in layer.weights]
+    fit(model, (HEAD,), data, tmp_path)
+    after = [np.array(w) for layer in base for w in layer.weights]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert len(before) > 6
+
+
+def test_batch_norm_statistics_move_or_not_by_choice_after_thawing(data, tmp_path):
+    import dataclasses
+
+    for mode, moves in (("train", True), ("frozen", False)):
+        model = small_model()
+        in_base = {id(layer) for layer in models_zoo.base_layers(model)}
+        norms = [layer for layer in models_zoo.batch_norm_layers(model) if id(layer) in in_base]
+        before = [np.array(layer.moving_mean) for layer in norms]
+        fit(model, (dataclasses.replace(ALL, batch_norm=mode),), data, tmp_path / mode)
+        unmoved = [np.array_equal(b, np.array(layer.moving_mean)) for b, layer in zip(before, norms, strict=True)]
+        assert norms and all(unmoved) is not moves and any(unmoved) is not moves
+
+
+def test_interrupted_training_ends_bit_equal_to_an_unbroken_one(data, images, tmp_path):
+    unbroken = small_model()
+    fit(unbroken, (HEAD, ALL), data, tmp_path / "unbroken", keep="best")
+    for stop_after in (1, 2, 3):
+        folder = tmp_path / f"stopped_{stop_after}"
+        with pytest.raises(KeyboardInterrupt):
+            fit(small_model(), (HEAD, ALL), data, folder, Quiet(stop_after), keep="best")
+        resumed = small_model(seed=7)
+        fit(resumed, (HEAD, ALL), data, folder, keep="best")
+        for a, b in zip(unbroken.get_weights(), resumed.get_weights(), strict=True):
+            assert np.array_equal(a, b)
+        histories = [pd.read_csv(f / "history.csv").drop(columns="seconds") for f in (tmp_path / "unbroken", folder)]
+        pd.testing.assert_frame_equal(*histories)
+
+
+def test_best_epoch_is_put_back(data, tmp_path):
+    import dataclasses
+
+    model = small_model()
+    phase = dataclasses.replace(ALL, epochs=4, optimizer=Optimizer("sgd", learning_rate=0.5))
+    state = fit(model, (phase,), data, tmp_path, keep="best", monitor="val_loss")
+    history = pd.read_csv(tmp_path / "history.csv")
+    best = int(history["val_loss"].idxmin())
+    assert state.phases_done[0]["epochs_kept"] == best + 1
+    assert validation_scores(model, data.validation)["val_loss"] == pytest.approx(history["val_loss"][best], rel=1e-6)
+
+
+def test_patience_stops_early(data, tmp_path):
+    import dataclasses
+
+    phase = dataclasses.replace(ALL, epochs=50, patience=1, optimizer=Optimizer("sgd", learning_rate=1e-12))
+    state = fit(small_model(), (phase,), data, tmp_path, monitor="val_accuracy")
+    assert state.phases_done[0]["epochs_run"] < 50
+
+
+def test_choosing_without_a_validation_part_is_refused(data, tmp_path):
+    blind = TrainingData(data.batches, data.steps_per_epoch, None)
+    with pytest.raises(ValueError, match="no validation part"):
+        fit(small_model(), (ALL,), blind, tmp_path, keep="best")
+
+
+def test_calibration_gives_the_statistics_of_the_data(data):
+    model = small_model()
+    assert calibrate_batch_norm(model, data.batches(0), data.steps_per_epoch) == len(models_zoo.batch_norm_layers(model))
+    first = models_zoo.batch_norm_layers(model)[0]
+    inputs = keras.Model(model.input, first.input)
+    means = [np.array(inputs(batch[0])).mean(axis=(0, 1, 2)) for _, batch in zip(range(data.steps_per_epoch), data.batches(0))]
+    assert np.allclose(np.array(first.moving_mean), np.mean(means, axis=0), atol=1e-5)
+    assert first.momentum == 0.99
+
+
+def test_set_trainable_follows_the_phase():
+    model = small_model()
+    set_trainable(model, HEAD)
+    assert all(not layer.trainable for layer in models_zoo.base_layers(model))
+    assert len(model.trainable_variables) > 0
+    set_trainable(model, ALL)
+    assert all(layer.trainable for layer in model.layers)
+
+
+def test_damaged_state_is_named(tmp_path):
+    (tmp_path / "state.npz").write_bytes(b"PK broken")
+    with pytest.raises(ValueError, match=r"state.npz cannot be read"):
+        load_state(tmp_path / "state.npz")
+
+
+def test_scores_of_validation_match_by_hand(images):
+    x, y = images
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(7)
+    model = small_model()
+    probabilities, targets = predict_probabilities(model, dataset)
+    assert np.array_equal(targets, y)
+    scores = validation_scores(model, dataset)
+    assert scores["val_loss"] == pytest.approx(-np.log((probabilities * y).sum(axis=1)).mean(), rel=1e-5)
+    assert scores["val_accuracy"] == (probabilities.argmax(1) == y.argmax(1)).mean()

@@ -1,0 +1,122 @@
+"""The application `cxr`. Heavy imports stand inside the commands, so that help is instant."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cxr_keras.cli import data as data_commands
+
+# Before TensorFlow is imported anywhere: its start-up lines are no news to the user.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Chest X-ray classification with Keras."
+)
+app.add_typer(data_commands.app, name="data", help="Build, check and draw image sets.")
+
+Config = Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped config (see `cxr configs`).")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="Settings put over the config, e.g. data.batch_size=16.")]
+Sample = Annotated[bool, typer.Option("--sample", help="A run of minutes on phantoms: overrides from configs/sample.yaml.")]
+Run = Annotated[Path | None, typer.Option("--run", help="Run directory; default runs/<name>-<verb>.")]
+
+
+@app.command()
+def cv(config: Config, overrides: Overrides = None, sample: Sample = False, run: Run = None) -> None:
+    """Cross-validate a config: folds that no patient crosses. The same command continues an interrupted run."""
+    from cxr_keras.config.loader import load_config
+    from cxr_keras.recipes.cross_validate import cross_validate
+
+    settings = load_config(config, overrides or (), sample=sample)
+    cross_validate(settings, run or _run_folder(settings.name, "cv", sample))
+
+
+@app.command()
+def train(config: Config, overrides: Overrides = None, sample: Sample = False, run: Run = None) -> None:
+    """Train a config on one split and score its test part. The same command continues an interrupted run."""
+    from cxr_keras.config.loader import load_config
+    from cxr_keras.recipes.train import train as train_recipe
+
+    settings = load_config(config, overrides or (), sample=sample)
+    train_recipe(settings, run or _run_folder(settings.name, "train", sample))
+
+
+@app.command()
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(help="CSV: image_id, group_id, fold, label, p_<class>...")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; default <file>_scores beside the file.")] = None,
+    draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+) -> None:
+    """Score predictions: table with intervals, metrics.json and figures."""
+    from cxr_keras.recipes.evaluate import evaluate as evaluate_recipe
+
+    folder = out or predictions.with_name(f"{predictions.stem}_scores")
+    evaluate_recipe(predictions, folder=folder, draws=draws, seed=seed)
+
+
+@app.command()
+def configs() -> None:
+    """List the shipped configs."""
+    from cxr_keras.config.loader import load_config, shipped_configs
+
+    shipped = shipped_configs()
+    width = max(map(len, shipped))
+    for name in shipped:
+        print(f"{name:<{width}}  {load_config(name).description}")
+    print(f"\nTry one on phantoms: cxr cv {next(iter(shipped))} --sample")
+
+
+@app.command()
+def models() -> None:
+    """List the architectures and their parameters."""
+    import models_zoo
+
+    for name in models_zoo.list_models():
+        spec = models_zoo.get_spec(name)
+        print(f"{name}: {spec.description}")
+        for parameter, default in spec.parameters.items():
+            print(f"    model.params.{parameter}={default!r}")
+
+
+def _run_folder(name: str, verb: str, sample: bool) -> Path:
+    """The default run directory."""
+    return Path("runs") / f"{'sample-' if sample else ''}{name}-{verb}"
+
+
+def main() -> None:
+    """Run the application; faults of the input end in one message and exit code 2, never in a traceback."""
+    from cxr_keras.runs.jobs import INTERRUPTED, USER_ERROR, JobFailed
+
+    try:
+        app()
+    except JobFailed as error:
+        _end(str(error), error.exit_code)
+    except (ValueError, FloatingPointError) as error:
+        _end(str(error), USER_ERROR)
+    except KeyboardInterrupt:
+        _end("stopped. The same command continues.", INTERRUPTED)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            _end(f"no space left on the device while writing {error.filename or ''}. Free some; the same command continues.", 1)
+        elif isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError | IsADirectoryError):
+            _end(f"{error.strerror}: {error.filename}", USER_ERROR)
+        else:
+            raise
+
+
+def _end(message: str, code: int) -> None:
+    """Print one message, if there is one, and leave."""
+    if message:
+        print(f"cxr: {message}", file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""`cxr data`: build, check and draw image sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def build(
+    source: Annotated[list[str], typer.Option(help="reader:PATH, e.g. kermany:DIR; may be given several times.")],
+    out: Annotated[Path, typer.Option(help="The manifest to write (CSV).")],
+    labels: Annotated[str, typer.Option(help="Label scheme: binary, three or four.")] = "binary",
+    patients: Annotated[str, typer.Option(help="known, or one_per_image for sources that know no patients.")] = "known",
+    label_map: Annotated[list[str] | None, typer.Option(help="from=to, e.g. 'Lung_Opacity=pneumonia'; several.")] = None,
+) -> None:
+    """Turn image folders into a manifest: one row an image with its label, patient and SHA-256."""
+    from cxr_keras.recipes.data import build_data
+
+    build_data(source, out=out, labels=labels, patients=patients, label_map=label_map or [])
+
+
+@app.command()
+def check(
+    manifest: Annotated[Path, typer.Argument(help="A manifest made by `cxr data build`.")],
+    out: Annotated[Path | None, typer.Option(help="Where to list bad files; default bad_files.csv beside the manifest.")] = None,
+) -> None:
+    """Open, decode and measure every file; list unreadable, truncated, empty, tiny, constant and huge ones."""
+    from cxr_keras.recipes.data import check_data
+
+    raise typer.Exit(code=1 if check_data(manifest, out=out or manifest.with_name("bad_files.csv")) else 0)

@@ -1,0 +1,186 @@
+"""The settings of a run. Every YAML in `configs/` names values of these fields; an unknown key is an error.
+
+Each section is flat and typed, so the schema reads as the reference of what can be set.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from cxr_keras.training.strategies import phases_of
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are refused and values do not change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataSection(Section):
+    """Which images, with which labels, at which size."""
+
+    manifest: str | None = Field(None, description="CSV made by `cxr data build`; instead of `sources`")
+    sources: tuple[str, ...] = Field((), description="reader:PATH, for example kermany:/data/chest_xray; several combine")
+    labels: Literal["binary", "three", "four"] = Field("binary", description="label scheme")
+    patients: Literal["known", "one_per_image"] = Field("known", description="one_per_image admits sources that know no patients")
+    image_size: tuple[int, int] = Field((224, 224), description="height and width in pixels that the network sees")
+    stored_size: tuple[int, int] | None = Field(None, description="height and width before a random crop; default image_size")
+    resize: Literal["stretch", "crop", "pad"] = "stretch"
+    clahe: float | None = Field(None, gt=0, description="clip limit of contrast-limited adaptive histogram equalisation")
+    batch_size: int = Field(32, ge=1, description="images a training step")
+    on_bad_files: Literal["refuse", "skip"] = "refuse"
+    at_most_per_class: dict[str, int] = Field(default_factory=dict, description="class to number of images kept, drawn by patient")
+    permute_labels: bool = Field(False, description="negative control: labels exchanged between patients")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DataSection:
+        if self.manifest and self.sources:
+            raise ValueError("give data.manifest or data.sources, not both")
+        for name, size in (("image_size", self.image_size), ("stored_size", self.stored_size)):
+            if size is not None and not all(8 <= side <= 4096 for side in size):
+                raise ValueError(f"{name} is {list(size)}; each side must be 8 to 4096 pixels")
+        if self.stored_size and any(s < i for s, i in zip(self.stored_size, self.image_size, strict=True)):
+            raise ValueError(f"stored_size {list(self.stored_size)} is smaller than image_size {list(self.image_size)}")
+        return self
+
+
+class ModelSection(Section):
+    """Which architecture, from which weights."""
+
+    name: str = Field(description="an architecture of models_zoo; `cxr models` lists them")
+    weights: str | None = Field(
+        None, description="null (random), imagenet, or a path; {fold} in the path becomes the number of the fold that is trained"
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="parameters of the architecture, its head included")
+
+
+class AugmentationSection(Section):
+    """Which training images are varied, and how. One affine resampling an image."""
+
+    rotation_degrees: float = Field(0.0, ge=0, le=180, description="uniform in ± this angle")
+    zoom: tuple[float, float] = Field((1.0, 1.0), description="uniform factor; above 1 enlarges")
+    shift: float = Field(0.0, ge=0, lt=1, description="uniform in ± this share of height and width")
+    horizontal_flip: bool = False
+    random_crop: bool = Field(False, description="crop image_size out of stored_size at random; the centre at evaluation")
+    classes: tuple[str, ...] | Literal["all"] = Field("all", description="classes that are varied or expanded")
+    mode: Literal["each_epoch", "copies"] = Field(
+        "each_epoch", description="new draws in every epoch, or fixed copies that expand a class"
+    )
+    expand_to: Literal["level"] | float = Field(
+        "level", description="copies: level with the largest class, or the ratio largest class : expanded class to reach"
+    )
+
+    @model_validator(mode="after")
+    def _sensible(self) -> AugmentationSection:
+        low, high = self.zoom
+        if not 0 < low <= high:
+            raise ValueError(f"zoom is {list(self.zoom)}; expected [low, high] with 0 < low <= high")
+        if self.mode == "copies" and not self.affine:
+            raise ValueError("mode is copies but nothing varies them: set rotation_degrees, zoom, shift or horizontal_flip")
+        if isinstance(self.expand_to, float) and self.expand_to < 1:
+            raise ValueError(f"expand_to is {self.expand_to}; the ratio largest : expanded class is 1 or more")
+        return self
+
+    @property
+    def affine(self) -> bool:
+        """Whether any affine variation is asked for."""
+        return bool(self.rotation_degrees or self.shift or self.horizontal_flip or self.zoom != (1.0, 1.0))
+
+
+class TrainingSection(Section):
+    """How the network learns."""
+
+    strategy: str = "from_scratch"
+    phases: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="settings of single phases, e.g. {all: {epochs: 3}}"
+    )
+    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
+    monitor: Literal["val_loss", "val_accuracy", "val_auroc"] = "val_loss"
+    keep: Literal["best", "last"] = Field("last", description="weights at the end of a phase")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    jit_compile: Literal["auto"] | bool = Field("auto", description="XLA; auto is on where a GPU is found")
+    calibrate_batch_norm: Literal["auto"] | bool = Field("auto", description="before a frozen phase; auto is on for random bases")
+    save_models: bool = True
+
+    @model_validator(mode="after")
+    def _known_phases(self) -> TrainingSection:
+        phases_of(self.strategy, self.phases)
+        return self
+
+
+class SplitSection(Section):
+    """The one split of `cxr train`."""
+
+    kind: Literal["grouped", "official"] = Field("grouped", description="by patient at random, or the source's own folders")
+    test: float = Field(0.25, gt=0, lt=1, description="share of the test part (grouped)")
+    validation: float = Field(0.0, ge=0, lt=1, description="share of the training images that is kept apart to choose on")
+    curves_on_test: bool = Field(False, description="without a validation part: draw the curves on the test part, choosing nothing")
+
+    @model_validator(mode="after")
+    def _official_test_is_read_once(self) -> SplitSection:
+        if self.curves_on_test and self.kind == "official":
+            raise ValueError(
+                "curves_on_test would read the official test labels after every epoch; set it to false or kind to grouped"
+            )
+        if self.curves_on_test and self.validation > 0:
+            raise ValueError(
+                "curves_on_test is for splits without a validation part; set validation to 0 or curves_on_test to false"
+            )
+        return self
+
+
+class CrossValidationSection(Section):
+    """The folds of `cxr cv`."""
+
+    folds: int = Field(5, ge=2, le=50)
+    protocol: Literal["plain", "bozickovic"] = Field(
+        "plain", description="bozickovic: epochs found on an initial split, then carried"
+    )
+    validation: float = Field(0.0, ge=0, lt=1, description="plain: share of each training part that is kept apart to choose on")
+    initial_share: float = Field(
+        0.15, gt=0, lt=0.5, description="bozickovic: share of the rarest class's patients in validation and test"
+    )
+
+
+class EvaluationSection(Section):
+    """How scores are computed."""
+
+    bootstrap_draws: int = Field(2000, ge=100)
+    batch_size: int = Field(64, ge=1)
+
+
+class RunConfig(Section):
+    """Everything that determines the figures of a run."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="names the run directory")
+    description: str = ""
+    data: DataSection
+    model: ModelSection
+    augmentation: AugmentationSection = AugmentationSection()
+    training: TrainingSection = TrainingSection()
+    split: SplitSection = SplitSection()
+    cross_validation: CrossValidationSection = CrossValidationSection()
+    evaluation: EvaluationSection = EvaluationSection()
+    seed: int = Field(0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _choosing_needs_validation(self) -> RunConfig:
+        if self.split.curves_on_test and self.chooses_epoch:
+            raise ValueError(
+                "split.curves_on_test goes with training.keep=last and no patience, else the test part would choose the epoch"
+            )
+        return self
+
+    @property
+    def chooses_epoch(self) -> bool:
+        """Whether a validation part decides when training stops or which weights are kept."""
+        phases = phases_of(self.training.strategy, self.training.phases)
+        return self.training.keep == "best" or any(phase.patience is not None for phase in phases if phase.epochs > 0)
+
+    @model_validator(mode="after")
+    def _crop_needs_room(self) -> RunConfig:
+        if self.augmentation.random_crop and self.data.stored_size is None:
+            raise ValueError("augmentation.random_crop needs data.stored_size, the size that is cropped from")
+        return self

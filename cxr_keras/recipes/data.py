@@ -1,0 +1,83 @@
+"""The data verbs, and the images of a run: sources to a checked manifest."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from cxr_keras.config.schema import DataSection
+from cxr_keras.data.check import check_images
+from cxr_keras.data.folds import permute_labels
+from cxr_keras.data.manifest import read_manifest
+from cxr_keras.data.sources import build_manifest
+from cxr_keras.data.subsample import subsample_by_group
+from cxr_keras.runs.directory import IDENTITY_FILE
+from cxr_keras.runs.files import write_csv
+
+BAD_FILES = "bad_files.csv"
+
+
+def manifest_of(data: DataSection, *, seed: int) -> pd.DataFrame:
+    """Read or build the manifest that the config names, with its subsampling and label permutation applied.
+
+    Args:
+        data: the config's data section.
+        seed: seed of subsampling and permutation.
+
+    Returns:
+        The manifest, see `cxr_keras.data.manifest`.
+
+    Raises:
+        ValueError: no origin is named, or what it names cannot be used.
+    """
+    if data.manifest:
+        manifest = read_manifest(Path(data.manifest).expanduser())
+    elif data.sources:
+        patients = None if data.patients == "known" else data.patients
+        manifest = build_manifest(list(data.sources), labels=data.labels, patients=patients)
+    else:
+        raise ValueError(
+            "This config names no images. Give them with data.sources=[kermany:/path/to/chest_xray], with data.manifest=FILE made by "
+            "`cxr data build`, or try the phantoms with --sample."
+        )
+    if data.at_most_per_class:
+        manifest = subsample_by_group(manifest, data.at_most_per_class, seed=seed)
+    if data.permute_labels:
+        manifest = permute_labels(manifest, seed=seed)
+    return manifest
+
+
+def refuse_or_skip_bad_files(manifest: pd.DataFrame, *, policy: str, folder: Path) -> pd.DataFrame:
+    """Open every file before training and deal with those that are no usable images.
+
+    The check's result is kept as `bad_files.csv` in the run directory, so a run that has begun does not check again.
+
+    Args:
+        manifest: all images.
+        policy: "refuse" or "skip", the config's `data.on_bad_files`.
+        folder: the run directory.
+
+    Returns:
+        The manifest without bad files.
+
+    Raises:
+        ValueError: there are bad files and the policy is "refuse".
+    """
+    listing = folder / BAD_FILES
+    if listing.exists() and (folder / IDENTITY_FILE).exists():
+        bad = pd.read_csv(listing, dtype=str, keep_default_na=False)
+    else:
+        bad = check_images(manifest)
+        write_csv(listing, bad)
+    if bad.empty:
+        return manifest
+    if policy == "refuse":
+        shown = "\n".join(f"  - {row.path}: {row.reason}" for row in bad.head(5).itertuples())
+        raise ValueError(
+            f"{len(bad)} of {len(manifest)} files are no usable images:\n{shown}\nAll are listed in {listing}. Mend or remove them, or set "
+            "data.on_bad_files=skip to train without them."
+        )
+    print(f"bad files: {len(bad)} of {len(manifest)} images skipped, listed in {listing}", file=sys.stderr)
+    return manifest[~manifest["image_id"].isin(bad["image_id"])].reset_index(drop=True)

@@ -1,0 +1,157 @@
+"""One fold as a job: model, training, predictions, scores. Runs in its own interpreter."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+import models_zoo
+from cxr_keras.config.loader import read_config
+from cxr_keras.config.schema import RunConfig
+from cxr_keras.data.folds import assert_no_shared_group
+from cxr_keras.data.manifest import read_manifest
+from cxr_keras.data.pipeline import Examples, evaluation_dataset, examples_of
+from cxr_keras.evaluation.scores import score_predictions
+from cxr_keras.recipes.batches import expanded, open_cache, training_data
+from cxr_keras.recipes.weights import weights_of_fold
+from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
+from cxr_keras.runs.files import write_atomically, write_csv, write_json
+from cxr_keras.training.class_weights import class_weights
+from cxr_keras.training.display import TrainingDisplay
+from cxr_keras.training.fit import STATE_FILE, FitSettings, run_phases
+from cxr_keras.training.strategies import Phase, get_strategy, phases_of
+from cxr_keras.training.validation import predict_probabilities
+
+PARTS_FILE = "parts.csv"
+
+
+def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epochs: dict[str, int] | None = None) -> None:
+    """Train and score one fold; everything it leaves lies in `folder`, `done.json` last.
+
+    Args:
+        folder: the fold's folder; holds `parts.csv` (image_id, part) with the parts train, test and perhaps validation.
+        run_directory: the run's directory with `config.yaml` and `manifest.csv`.
+        fold: the fold's number; with the seed it determines initial weights, order of batches and dropout.
+        label: what progress lines call it.
+        epochs: epochs a phase that were found beforehand (Božičković); they are run to the end, nothing is chosen.
+
+    Raises:
+        ValueError: the parts share a patient, the weights do not fit, or files changed.
+    """
+    started = time.monotonic()
+    root = Path(run_directory)
+    config = read_config(root / CONFIG_FILE)
+    manifest = read_manifest(root / "manifest.csv")
+    parts = pd.read_csv(folder / PARTS_FILE, dtype=str).set_index("image_id")["part"]
+    assert_no_shared_group(manifest, parts)
+    tables = {part: manifest[manifest["image_id"].map(parts) == part] for part in ("train", "validation", "test")}
+    classes = classes_in_order(manifest)
+
+    prepare_backend(config, fold)
+    display = TrainingDisplay(label)
+    model = build_model(config, num_classes=len(classes), fold=fold, folder=folder)
+    cache = open_cache(manifest, config, show_progress=False)
+    examples = {part: examples_of(table, cache, classes) for part, table in tables.items() if len(table)}
+    training = expanded(examples["train"], config, classes)
+    weights = class_weights(config.training.class_weights, classes, training_labels=_labels(training, classes))
+    phases, settings = plan(config, epochs)
+    curves = examples.get("validation")
+    if curves is None and config.split.curves_on_test and epochs is None:
+        curves = examples["test"]
+    data = training_data(cache.images, training, curves, config=config, fold=fold, weights=weights, jit=settings.jit_compile)
+    state = run_phases(model, phases, data, settings=settings, folder=folder, display=display)
+
+    for part, name in (("validation", "validation_predictions.csv"), ("test", "predictions.csv")):
+        if part in examples:
+            table = predict_table(model, tables[part], examples[part], cache.images, classes, fold=fold, config=config)
+            write_csv(folder / name, table)
+    scores = score_predictions(table, draws=config.evaluation.bootstrap_draws, seed=config.seed, classes=classes)
+    write_json(folder / "metrics.json", scores)
+    if config.training.save_models:
+        with write_atomically(folder / "model.keras") as temporary:
+            model.save(temporary)
+    (folder / STATE_FILE).unlink(missing_ok=True)
+    done = {
+        "images": {part: len(table) for part, table in tables.items()},
+        "patients": {part: int(table["group_id"].nunique()) for part, table in tables.items()},
+        "training_examples": len(training.rows),
+        "parameters": model.count_params(),
+        "class_weights": None if weights is None else dict(zip(classes, map(float, weights), strict=True)),
+        "phases": state.phases_done,
+        "jit_compile": settings.jit_compile,
+        "seconds": round(time.monotonic() - started, 1),
+        "training_seconds": round(sum(row["seconds"] for row in state.history), 1),
+    }
+    write_json(folder / DONE_FILE, done)
+
+
+def classes_in_order(manifest: pd.DataFrame) -> tuple[str, ...]:
+    """Class names in the order of the model's outputs: alphabetical, but the sick class last where there are two with "normal"."""
+    names = sorted(manifest["label"].unique())
+    if len(names) == 2 and "normal" in names:
+        names.sort(key=lambda name: name != "normal")
+    return tuple(names)
+
+
+def prepare_backend(config: RunConfig, fold: int) -> None:
+    """Set precision and every random seed of this interpreter."""
+    keras.config.set_dtype_policy(config.training.precision)
+    keras.utils.set_random_seed((config.seed * 1009 + fold) % 2**31)
+
+
+def build_model(config: RunConfig, *, num_classes: int, fold: int, folder: Path) -> keras.Model:
+    """Build the config's model for this fold, its weights checked against the fold's images."""
+    params: dict[str, Any] = dict(config.model.params)
+    dropout = get_strategy(config.training.strategy).head_dropout
+    if dropout is not None:
+        params.setdefault("dropout", dropout)
+    weights = weights_of_fold(config.model.weights, architecture=config.model.name, fold=fold, folder=folder)
+    return models_zoo.build(config.model.name, config.data.image_size, num_classes, weights=weights, **params)
+
+
+def plan(config: RunConfig, epochs: dict[str, int] | None) -> tuple[tuple[Phase, ...], FitSettings]:
+    """The phases and fit settings of this config; with `epochs` given, exactly so many and nothing chosen."""
+    training = config.training
+    phases = phases_of(training.strategy, training.phases)
+    if epochs is not None:
+        phases = tuple(dataclasses.replace(phase, epochs=epochs[phase.name], patience=None) for phase in phases)
+    jit = bool(keras.distribution.list_devices("gpu")) if training.jit_compile == "auto" else training.jit_compile
+    calibrate = config.model.weights is None if training.calibrate_batch_norm == "auto" else training.calibrate_batch_norm
+    settings = FitSettings(
+        monitor=training.monitor,
+        keep="last" if epochs is not None else training.keep,
+        jit_compile=bool(jit),
+        calibrate_batch_norm=bool(calibrate),
+    )
+    return phases, settings
+
+
+def predict_table(
+    model: keras.Model,
+    manifest: pd.DataFrame,
+    examples: Examples,
+    images: np.ndarray,
+    classes: tuple[str, ...],
+    *,
+    fold: int,
+    config: RunConfig,
+) -> pd.DataFrame:
+    """Predict a part: one row an image with its id, patient group, fold, label and one probability a class."""
+    dataset = evaluation_dataset(images, examples, batch_size=config.evaluation.batch_size)
+    probabilities, _ = predict_probabilities(model, dataset)
+    table = manifest[["image_id", "group_id", "label"]].reset_index(drop=True)
+    table.insert(2, "fold", fold)
+    for index, name in enumerate(classes):
+        table[f"p_{name}"] = probabilities[:, index]
+    return table
+
+
+def _labels(examples: Examples, classes: tuple[str, ...]) -> list[str]:
+    """Label of each example."""
+    return [classes[index] for index in examples.targets.argmax(axis=1)]

@@ -1,0 +1,1 @@
+"""Run directories, provenance, crash-safe files and jobs."""

@@ -1,0 +1,87 @@
+"""A run directory: made once, continued by the same command, closed to other configs, data and processes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cxr_keras.runs.files import read_json, write_json, write_text
+
+IDENTITY_FILE = "run.json"
+CONFIG_FILE = "config.yaml"
+DONE_FILE = "done.json"
+
+
+@contextlib.contextmanager
+def hold_run_directory(path: Path) -> Iterator[None]:
+    """Keep other processes out of the directory while this one works in it.
+
+    The lock belongs to the open file, so the system frees it when the process ends, however it ends.
+
+    Raises:
+        ValueError: another process holds it.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with open(path / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"Another process is working in {path}. Wait for it, or choose another directory with --run."
+            ) from None
+        yield
+
+
+def open_run_directory(path: Path, *, verb: str, config_yaml: str, settings: dict[str, Any], data_digest: str) -> bool:
+    """Make the directory for this run, or make sure that it holds the same one.
+
+    Args:
+        path: the directory.
+        verb: what is done, e.g. "cv".
+        config_yaml: the resolved config as it is written for a reader.
+        settings: the same as dotted keys and plain values; compared with what the directory holds.
+        data_digest: digest of the manifest.
+
+    Returns:
+        Whether the run is continued.
+
+    Raises:
+        ValueError: the directory holds another run, or foreign files; the message shows the difference.
+    """
+    identity = {"verb": verb, "data": data_digest, "settings": settings}
+    if (path / IDENTITY_FILE).exists():
+        held = read_json(path / IDENTITY_FILE)
+        if differences := _differences(held, identity):
+            listed = "\n".join(f"  - {line}" for line in differences)
+            raise ValueError(
+                f"{path} holds another run:\n{listed}\nGive this run its own directory with --run DIR or name=NEW, or remove the old one."
+            )
+        return True
+    # What was written before the run was accepted (the list of bad files) may lie there.
+    allowed = {"bad_files.csv"}
+    found = {item.name for item in path.iterdir() if not item.name.startswith(".")} if path.is_dir() else set()
+    foreign = sorted(found - allowed)
+    if foreign:
+        raise ValueError(
+            f"{path} holds files that are no run ({', '.join(foreign[:5])}). Choose an empty or new directory with --run DIR."
+        )
+    write_text(path / CONFIG_FILE, config_yaml)
+    write_json(path / IDENTITY_FILE, identity)
+    return False
+
+
+def _differences(held: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What differs between two identities, a line each."""
+    lines = []
+    if held.get("verb") != wanted["verb"]:
+        lines.append(f"it was made by `cxr {held.get('verb')}`, this is `cxr {wanted['verb']}`")
+    old, new = held.get("settings", {}), wanted["settings"]
+    for key in sorted(set(old) | set(new)):
+        if old.get(key) != new.get(key):
+            lines.append(f"{key}: {old.get(key)!r} there, {new.get(key)!r} now")
+    if held.get("data") != wanted["data"]:
+        lines.append("the images or labels differ (digest of the manifest)")
+    return lines

@@ -1,0 +1,106 @@
+"""Jobs: one piece of a run in a fresh interpreter, never run again once done.
+
+A fresh interpreter a job keeps the memory of one fold out of the next (`fit` in a loop grows), and lets the environment be set before
+TensorFlow is imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cxr_keras.runs.directory import DONE_FILE
+from cxr_keras.runs.files import read_json, write_json
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+class JobFailed(Exception):
+    """A job ended without its result; `exit_code` says how, and an empty text that the job itself has printed why."""
+
+    def __init__(self, message: str, *, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to call, with what, and where its result lies.
+
+    Attributes:
+        call: "package.module:function"; it is called with `folder` and `arguments` and leaves `done.json` in `folder`.
+        folder: the job's own folder.
+        arguments: keyword arguments, plain JSON values.
+        environment: variables set before the interpreter starts.
+    """
+
+    call: str
+    folder: Path
+    arguments: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        """Whether its result is there."""
+        return (self.folder / DONE_FILE).exists()
+
+
+def run_jobs(jobs: Sequence[Job]) -> None:
+    """Run the jobs that are not done, one after another, each in a fresh interpreter.
+
+    Raises:
+        KeyboardInterrupt: a job was interrupted.
+        JobFailed: a job refused its input (its own message has been printed) or died (the message names its folder and exit code).
+    """
+    for job in jobs:
+        if job.done:
+            continue
+        write_json(job.folder / "job.json", {"call": job.call, "arguments": job.arguments})
+        command = [sys.executable, "-m", "cxr_keras.runs.jobs", str(job.folder)]
+        process = subprocess.Popen(command, env=os.environ | job.environment)
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            # The terminal sends Ctrl-C to both; the job needs a moment to stop at a resumable point.
+            process.wait()
+            raise
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        if code == USER_ERROR:
+            raise JobFailed("", exit_code=USER_ERROR)
+        if code != 0:
+            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+            raise JobFailed(
+                f"The job in {job.folder} {how}. The same command continues after the last finished epoch.", exit_code=1
+            )
+        if not job.done:
+            raise JobFailed(f"The job in {job.folder} ended without its {DONE_FILE}; this is a fault of the program.", exit_code=1)
+
+
+def main(folder: str) -> int:
+    """Run the job described in `folder`/job.json in this interpreter.
+
+    Returns:
+        The exit code: 0, 2 for refused input, 130 for an interruption.
+    """
+    job = read_json(Path(folder) / "job.json")
+    module, function = job["call"].split(":")
+    try:
+        getattr(importlib.import_module(module), function)(folder=Path(folder), **job["arguments"])
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (ValueError, FloatingPointError) as error:
+        print(f"cxr: {error}", file=sys.stderr, flush=True)
+        return USER_ERROR
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

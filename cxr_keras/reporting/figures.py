@@ -5,6 +5,7 @@ Figures are made without pyplot, so nothing is kept in a global list and no disp
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from cxr_keras.reporting.style import COLOURS, LINES, STYLE
+from cxr_keras.reporting.style import COLOURS, STYLE
 from cxr_keras.reporting.tables import format_value
 
 TRAINING, VALIDATION = COLOURS[0], COLOURS[1]
@@ -49,7 +50,7 @@ def confusion_matrix_figure(
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(2.6 + 0.95 * k, 2.1 + 0.8 * k), layout="constrained")
         axes = figure.add_subplot()
-        image = axes.imshow(rates, cmap="Blues", vmin=0, vmax=1)
+        image = axes.imshow(rates, cmap="Blues", vmin=0, vmax=1, aspect="auto")
         for row, column in np.ndindex(k, k):
             share = f"{rates[row, column]:.1%}" if row_sums[row, 0] else "n/a"
             axes.text(
@@ -67,7 +68,7 @@ def confusion_matrix_figure(
         axes.set_title(f"{title}\n{counts.sum():,} images; % of the true class")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        bar = figure.colorbar(image, ax=axes, format=matplotlib.ticker.PercentFormatter(1.0), shrink=0.85)
+        bar = figure.colorbar(image, ax=axes, format=matplotlib.ticker.PercentFormatter(1.0))
         bar.set_label("share of the true class")
         bar.outline.set_visible(False)
     return figure
@@ -80,40 +81,45 @@ def roc_figure(
     scores: Mapping[str, Any] | None = None,
     title: str = "ROC curves",
 ) -> Figure:
-    """Draw ROC curves: each class against the rest, or the last class of two; folds as thin lines under the pooled one.
+    """Draw ROC curves, a panel a class: each class against the rest, or of two classes the last one.
+
+    A panel a class, because curves of good models lie on each other near the corner.
 
     Args:
         predictions: columns fold, label, p_<class> of each class.
         classes: class names in order.
-        scores: the dictionary of scores of these predictions, for intervals in the legend; without it the legend shows
-            the pooled AUROC alone.
+        scores: the dictionary of scores of these predictions, for intervals beside the AUROC; without it the pooled
+            AUROC stands alone.
         title: first line of the title.
 
     Returns:
-        The figure. A class without images, or the only one, has no curve and is "n/a" in the legend.
+        The figure: thick the pooled curve, thin those of single folds where there are several. A class without images, or
+        the only one, has no curve and "AUROC n/a".
     """
     shown = list(classes)[-1:] if len(classes) == 2 else list(classes)
     folds = [rows for _, rows in predictions.groupby("fold", sort=True)]
+    columns = min(len(shown), 2)
+    lines = -(-len(shown) // columns)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(5.6, 5.6), layout="constrained")
-        axes = figure.add_subplot()
-        axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=(0, (2, 3)))
-        for index, name in enumerate(shown):
-            colour = COLOURS[index % len(COLOURS)]
-            for rows in folds if len(folds) > 1 else []:
-                _draw_roc(axes, rows, name, color=colour, linewidth=0.7, alpha=0.45)
-            label = f"{name}: AUROC {format_value(_auroc_entry(predictions, name, scores))}"
-            style = LINES[index % len(LINES)]
-            if not _draw_roc(axes, predictions, name, color=colour, linestyle=style, linewidth=2.2, label=label, zorder=3):
-                axes.plot([], [], color=colour, linestyle=style, label=label)
+        figure = Figure(figsize=(1.0 + 3.6 * columns, 1.1 + 3.6 * lines), layout="constrained")
+        panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+        for axes, name, colour in zip(panels, shown, itertools.cycle(COLOURS)):
+            axes.plot([0, 1], [0, 1], color="#777777", linewidth=1, linestyle=(0, (2, 3)), label="chance")
+            for number, rows in enumerate(folds if len(folds) > 1 else []):
+                label = "single folds" if number == 0 else None
+                _draw_roc(axes, rows, name, color=colour, linewidth=0.7, alpha=0.55, label=label)
+            pooled = f"{len(folds)} folds pooled" if len(folds) > 1 else "all images"
+            _draw_roc(axes, predictions, name, color=colour, linewidth=2.0, label=pooled)
+            axes.set_title(f"{name}: AUROC {format_value(_auroc_entry(predictions, name, scores))}")
+            axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015), aspect="equal")
+            axes.grid(True)
+            axes.legend(loc="lower right")
+        for axes in panels[len(shown) :]:
+            axes.set_visible(False)
         against = f"{shown[0]} (positive) against {classes[0]}" if len(shown) == 1 else "each class against the rest"
-        drawn = f"\nthick: {len(folds)} folds pooled, thin: single folds" if len(folds) > 1 else ""
-        axes.set_title(f"{title}: {against}{drawn}")
-        axes.set_xlabel("1 − specificity (false positive rate)")
-        axes.set_ylabel("sensitivity (true positive rate)")
-        axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
-        axes.grid(True)
-        axes.legend(loc="lower right", title=_interval_note(scores), title_fontsize=8)
+        figure.suptitle(f"{title}: {against}{_interval_note(scores)}", fontsize=11)
+        figure.supxlabel("1 − specificity (false positive rate)", fontsize=10)
+        figure.supylabel("sensitivity (true positive rate)", fontsize=10)
     return figure
 
 
@@ -134,10 +140,10 @@ def _auroc_entry(predictions: pd.DataFrame, name: str, scores: Mapping[str, Any]
     return {"value": float(roc_auc_score(positive, predictions[f"p_{name}"])) if defined else None}
 
 
-def _interval_note(scores: Mapping[str, Any] | None) -> str | None:
+def _interval_note(scores: Mapping[str, Any] | None) -> str:
     if scores is None or not scores["interval"]["draws"]:
-        return None
-    return f"[{scores['interval']['level']:.0%} interval, patients resampled]"
+        return ""
+    return f"\n[{scores['interval']['level']:.0%} interval, patients resampled]"
 
 
 def learning_curves_figure(histories: Sequence[tuple[str, pd.DataFrame]], *, title: str = "Learning curves") -> Figure:
@@ -173,10 +179,11 @@ def learning_curves_figure(histories: Sequence[tuple[str, pd.DataFrame]], *, tit
             axes.set_xlabel("epoch")
             axes.set_ylabel(label)
             axes.grid(True)
+            axes.set_xlim(left=0.5)
             axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
         panels[0].set_ylim(bottom=0)
         panels[0].legend(loc="best")
-        drawn = f"thick: mean of {len(histories)}, thin: {histories[0][0]} to {histories[-1][0]}"
+        drawn = f"thick: mean over the epochs that all {len(histories)} have, thin: {histories[0][0]} to {histories[-1][0]}"
         figure.suptitle(f"{title}\n{drawn if len(histories) > 1 else histories[0][0]}", fontsize=11)
     return figure
 

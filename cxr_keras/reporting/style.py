@@ -13,9 +13,6 @@ from cxr_keras.runs.files import write_atomically
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito (2008), Color Universal Design; yellow is left out because it vanishes on paper."""
 
-LINES = ("-", "--", "-.", ":")
-"""Line styles go with the colours, so that classes stay apart in a grey print."""
-
 DOTS_PER_INCH = 200
 
 # Any, because the stubs of rc_context list every setting as a literal, which a plain dictionary cannot meet.

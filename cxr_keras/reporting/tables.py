@@ -7,6 +7,7 @@ epochs, seeds and weights.
 from __future__ import annotations
 
 import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -179,15 +180,21 @@ def render_text(tables: Sequence[Table], *, width: int | None = None) -> str:
 
 
 def _text(table: Table, width: int) -> str:
-    rows: list[tuple[str, ...]]
-    if len(table.rows) == 1:
-        rows = [(name, cell) for name, cell in zip(table.header, table.rows[0], strict=True)]
-    else:
-        rows = [table.header, *table.rows]
+    rows = _listed(table, width) if len(table.rows) == 1 else [table.header, *table.rows]
     lines = [table.title, "=" * len(table.title)]
     for number, block in enumerate(_blocks(rows, width)):
         lines += [""] * (number > 0) + _aligned(block, ruled=len(table.rows) != 1)
     return "\n".join([*lines, *([table.note] if table.note else []), ""])
+
+
+def _listed(table: Table, width: int) -> list[tuple[str, ...]]:
+    """The only row as names and values; a value that is too long runs on below itself."""
+    room = max(width - 2 - max(map(len, table.header)), 20)
+    rows: list[tuple[str, ...]] = []
+    for name, cell in zip(table.header, table.rows[0], strict=True):
+        first, *further = textwrap.wrap(cell, room) or [""]
+        rows += [(name, first), *(("", line) for line in further)]
+    return rows
 
 
 def _blocks(rows: Sequence[Sequence[str]], width: int) -> list[list[tuple[str, ...]]]:

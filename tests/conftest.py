@@ -20,3 +20,16 @@ def real_data() -> Path:
     if not (folder / "kermany224").is_dir():
         pytest.skip(f"real X-rays not found at {folder}: set CXR_REAL_DATA to their folder")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """With CXR_CHECK_SKIPS set (CI), fail on skipped tests that tests/allowed_skips.txt does not name."""
+    if not os.environ.get("CXR_CHECK_SKIPS"):
+        return
+    allowed = {line for line in (REPOSITORY / "tests" / "allowed_skips.txt").read_text().splitlines() if line and line[0] != "#"}
+    skipped = {report.nodeid.split("[")[0] for report in terminalreporter.stats.get("skipped", [])}
+    if unexpected := sorted(skipped - allowed):
+        terminalreporter.section("skipped, but not named in tests/allowed_skips.txt", red=True)
+        for name in unexpected:
+            terminalreporter.line(name)
+        terminalreporter._session.exitstatus = 1

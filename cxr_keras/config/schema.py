@@ -23,7 +23,7 @@ class DataSection(Section):
 
     manifest: str | None = Field(None, description="CSV made by `cxr data build`; instead of `sources`")
     sources: tuple[str, ...] = Field((), description="reader:PATH, for example kermany:/data/chest_xray; several combine")
-    labels: Literal["binary", "three", "four"] = Field("binary", description="label scheme")
+    labels: Literal["binary", "three", "four", "as_given"] = Field("binary", description="label scheme; as_given takes the source's own")
     patients: Literal["known", "one_per_image"] = Field("known", description="one_per_image admits sources that know no patients")
     image_size: tuple[int, int] = Field((224, 224), description="height and width in pixels that the network sees")
     stored_size: tuple[int, int] | None = Field(None, description="height and width before a random crop; default image_size")
@@ -65,9 +65,7 @@ class AugmentationSection(Section):
     horizontal_flip: bool = False
     random_crop: bool = Field(False, description="crop image_size out of stored_size at random; the centre at evaluation")
     classes: tuple[str, ...] | Literal["all"] = Field("all", description="classes that are varied or expanded")
-    mode: Literal["each_epoch", "copies"] = Field(
-        "each_epoch", description="new draws in every epoch, or fixed copies that expand a class"
-    )
+    mode: Literal["each_epoch", "copies"] = Field("each_epoch", description="new draws in every epoch, or fixed copies that expand a class")
     expand_to: Literal["level"] | float = Field(
         "level", description="copies: level with the largest class, or the ratio largest class : expanded class to reach"
     )
@@ -93,9 +91,7 @@ class TrainingSection(Section):
     """How the network learns."""
 
     strategy: str = "from_scratch"
-    phases: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="settings of single phases, e.g. {all: {epochs: 3}}"
-    )
+    phases: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings of single phases, e.g. {all: {epochs: 3}}")
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
     monitor: Literal["val_loss", "val_accuracy", "val_auroc"] = "val_loss"
     keep: Literal["best", "last"] = Field("last", description="weights at the end of a phase")
@@ -121,13 +117,9 @@ class SplitSection(Section):
     @model_validator(mode="after")
     def _official_test_is_read_once(self) -> SplitSection:
         if self.curves_on_test and self.kind == "official":
-            raise ValueError(
-                "curves_on_test would read the official test labels after every epoch; set it to false or kind to grouped"
-            )
+            raise ValueError("curves_on_test would read the official test labels after every epoch; set it to false or kind to grouped")
         if self.curves_on_test and self.validation > 0:
-            raise ValueError(
-                "curves_on_test is for splits without a validation part; set validation to 0 or curves_on_test to false"
-            )
+            raise ValueError("curves_on_test is for splits without a validation part; set validation to 0 or curves_on_test to false")
         return self
 
 
@@ -135,13 +127,9 @@ class CrossValidationSection(Section):
     """The folds of `cxr cv`."""
 
     folds: int = Field(5, ge=2, le=50)
-    protocol: Literal["plain", "bozickovic"] = Field(
-        "plain", description="bozickovic: epochs found on an initial split, then carried"
-    )
+    protocol: Literal["plain", "bozickovic"] = Field("plain", description="bozickovic: epochs found on an initial split, then carried")
     validation: float = Field(0.0, ge=0, lt=1, description="plain: share of each training part that is kept apart to choose on")
-    initial_share: float = Field(
-        0.15, gt=0, lt=0.5, description="bozickovic: share of the rarest class's patients in validation and test"
-    )
+    initial_share: float = Field(0.15, gt=0, lt=0.5, description="bozickovic: share of the rarest class's patients in validation and test")
 
 
 class EvaluationSection(Section):
@@ -168,9 +156,7 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _choosing_needs_validation(self) -> RunConfig:
         if self.split.curves_on_test and self.chooses_epoch:
-            raise ValueError(
-                "split.curves_on_test goes with training.keep=last and no patience, else the test part would choose the epoch"
-            )
+            raise ValueError("split.curves_on_test goes with training.keep=last and no patience, else the test part would choose the epoch")
         return self
 
     @property

@@ -62,7 +62,8 @@ def _folds_of_run(config: RunConfig, folder: Path, manifest: pd.DataFrame) -> di
     """The folds written in the run directory, made at its first start."""
     path = folder / "folds.json"
     if not path.exists():
-        write_folds(path, make_folds(manifest, n_folds=config.cross_validation.folds, seed=config.seed), manifest, seed=config.seed)
-    folds = read_folds(path, manifest)
-    check_folds(manifest, folds, n_folds=config.cross_validation.folds)
+        folds = make_folds(manifest, n_folds=config.cross_validation.folds, seed=config.seed)
+        write_folds(path, folds, manifest=manifest, seed=config.seed)
+    folds = read_folds(path, manifest=manifest)
+    check_folds(folds, manifest, n_folds=config.cross_validation.folds)
     return folds

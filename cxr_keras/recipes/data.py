@@ -9,8 +9,9 @@ import pandas as pd
 
 from cxr_keras.config.schema import DataSection
 from cxr_keras.data.check import check_images
-from cxr_keras.data.folds import permute_labels
-from cxr_keras.data.manifest import read_manifest
+from cxr_keras.data.labels import permute_labels
+from cxr_keras.data.manifest import describe_manifest, read_manifest, write_manifest
+from cxr_keras.data.phantom import generate_phantom
 from cxr_keras.data.sources import build_manifest
 from cxr_keras.data.subsample import subsample_by_group
 from cxr_keras.runs.directory import IDENTITY_FILE
@@ -35,6 +36,7 @@ def manifest_of(data: DataSection, *, seed: int) -> pd.DataFrame:
     if data.manifest:
         manifest = read_manifest(Path(data.manifest).expanduser())
     elif data.sources:
+        _draw_missing_phantoms(data)
         patients = None if data.patients == "known" else data.patients
         manifest = build_manifest(list(data.sources), labels=data.labels, patients=patients)
     else:
@@ -81,3 +83,57 @@ def refuse_or_skip_bad_files(manifest: pd.DataFrame, *, policy: str, folder: Pat
         )
     print(f"bad files: {len(bad)} of {len(manifest)} images skipped, listed in {listing}", file=sys.stderr)
     return manifest[~manifest["image_id"].isin(bad["image_id"])].reset_index(drop=True)
+
+
+def _draw_missing_phantoms(data: DataSection) -> None:
+    """Draw the phantom folders that do not exist yet, with the generator's own settings."""
+    for source in data.sources:
+        name, _, path = source.partition(":")
+        if name == "phantom" and path and not Path(path).expanduser().exists():
+            generate_phantom(Path(path).expanduser(), labels=data.labels)
+
+
+def build_data(sources: list[str], *, out: Path, labels: str, patients: str, label_map: list[str]) -> pd.DataFrame:
+    """Build a manifest, write it and print what it holds.
+
+    Args:
+        sources: reader:PATH each.
+        out: the CSV file to write.
+        labels: label scheme.
+        patients: "known" or "one_per_image".
+        label_map: from=to each.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        ValueError: the choice of patients or a label map is not understood, or a source cannot be read.
+    """
+    if patients not in ("known", "one_per_image"):
+        raise ValueError(f"--patients is {patients!r}; expected known or one_per_image.")
+    pairs = [entry.partition("=") for entry in label_map]
+    if faulty := [entry for entry, (_, sign, _) in zip(label_map, pairs, strict=True) if not sign]:
+        raise ValueError(f"--label-map {faulty[0]!r} is not understood; expected from=to, for example Lung_Opacity=pneumonia.")
+    mapping = {old: new for old, _, new in pairs}
+    manifest = build_manifest(
+        sources, labels=labels, patients="one_per_image" if patients == "one_per_image" else None, label_map=mapping or None
+    )
+    write_manifest(manifest, out)
+    print(describe_manifest(manifest))
+    print(f"Written to {out}. Next: cxr data check {out}")
+    return manifest
+
+
+def check_data(manifest_path: Path, *, out: Path) -> int:
+    """Open every file of a manifest and list those that are no usable images.
+
+    Returns:
+        The number of bad files.
+    """
+    manifest = read_manifest(manifest_path)
+    bad = check_images(manifest)
+    write_csv(out, bad)
+    for reason, count in bad["reason"].value_counts().items():
+        print(f"{count:>6}  {reason}")
+    print(f"{len(manifest) - len(bad):,} of {len(manifest):,} files are good; bad ones are listed in {out}")
+    return len(bad)

@@ -5,12 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cxr_keras.evaluation.predictions import read_predictions
-from cxr_keras.evaluation.scores import score_predictions
-from cxr_keras.recipes.histories import read_histories
-from cxr_keras.reporting.figures import save_run_figures
-from cxr_keras.reporting.tables import markdown_report, scores_text
-from cxr_keras.runs.files import write_json, write_text
+from cxr_keras.evaluation import read_predictions
+from cxr_keras.recipes.results import write_results
 
 
 def evaluate(predictions_path: Path, *, folder: Path, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
@@ -29,12 +25,15 @@ def evaluate(predictions_path: Path, *, folder: Path, draws: int = 2000, seed: i
     Raises:
         ValueError: the table has faults; all are listed.
     """
-    predictions, classes = read_predictions(predictions_path)
-    scores = score_predictions(predictions, draws=draws, seed=seed, classes=classes)
-    write_json(folder / "metrics.json", scores)
-    write_text(folder / "summary.md", markdown_report(scores))
-    histories = read_histories(predictions_path.parent)
-    save_run_figures(folder / "figures", predictions=predictions, classes=classes, histories=histories, title=predictions_path.stem)
-    print(scores_text(scores))
+    predictions = read_predictions(predictions_path)
+    scores = write_results(
+        predictions,
+        folder,
+        name=predictions_path.stem,
+        provenance={"data": str(predictions_path)},
+        histories_in=predictions_path.parent,
+        draws=draws,
+        seed=seed,
+    )
     print(f"Written to {folder}: metrics.json, summary.md, figures/")
     return scores

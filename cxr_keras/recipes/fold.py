@@ -15,6 +15,7 @@ import models_zoo
 from cxr_keras.config.loader import read_config
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.folds import assert_no_shared_group
+from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest
 from cxr_keras.data.pipeline import Examples, evaluation_dataset, examples_of
 from cxr_keras.evaluation.scores import score_predictions
@@ -51,7 +52,7 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
     parts = pd.read_csv(folder / PARTS_FILE, dtype=str).set_index("image_id")["part"]
     assert_no_shared_group(manifest, parts)
     tables = {part: manifest[manifest["image_id"].map(parts) == part] for part in ("train", "validation", "test")}
-    classes = classes_in_order(manifest)
+    classes = class_order(manifest["label"])
 
     prepare_backend(config, fold)
     display = TrainingDisplay(label)
@@ -89,14 +90,6 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
         "training_seconds": round(sum(row["seconds"] for row in state.history), 1),
     }
     write_json(folder / DONE_FILE, done)
-
-
-def classes_in_order(manifest: pd.DataFrame) -> tuple[str, ...]:
-    """Class names in the order of the model's outputs: alphabetical, but the sick class last where there are two with "normal"."""
-    names = sorted(manifest["label"].unique())
-    if len(names) == 2 and "normal" in names:
-        names.sort(key=lambda name: name != "normal")
-    return tuple(names)
 
 
 def prepare_backend(config: RunConfig, fold: int) -> None:

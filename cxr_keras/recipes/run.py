@@ -12,14 +12,12 @@ from cxr_keras.config.loader import flatten, to_yaml
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.manifest import manifest_digest, write_manifest
 from cxr_keras.evaluation.baselines import thumbnail_baseline
-from cxr_keras.evaluation.scores import score_predictions
 from cxr_keras.recipes.batches import open_cache
-from cxr_keras.recipes.data import manifest_of, refuse_or_skip_bad_files
-from cxr_keras.recipes.fold import PARTS_FILE, classes_in_order
-from cxr_keras.reporting.figures import save_run_figures
-from cxr_keras.reporting.tables import markdown_report, scores_text
+from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
+from cxr_keras.recipes.fold import PARTS_FILE
+from cxr_keras.recipes.results import write_results
 from cxr_keras.runs.directory import open_run_directory
-from cxr_keras.runs.files import read_json, write_csv, write_json, write_text
+from cxr_keras.runs.files import read_json, write_csv, write_json
 from cxr_keras.runs.jobs import Job
 from cxr_keras.runs.provenance import describe_environment
 
@@ -27,17 +25,22 @@ from cxr_keras.runs.provenance import describe_environment
 def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     """Open the run directory and give the run's images.
 
-    Builds the manifest, opens every file once, refuses a directory of another run, and fills the pixel cache, so that the folds only read.
+    Builds the manifest, opens every file once, refuses the directory of another run, and fills the pixel cache, so that folds only
+    read.
 
     Returns:
         The manifest without bad files, also written as `manifest.csv`.
     """
-    announce(config)
+    announce_phantom(config)
     manifest = manifest_of(config.data, seed=config.seed)
     manifest = refuse_or_skip_bad_files(manifest, policy=config.data.on_bad_files, folder=folder)
-    settings = flatten(config.model_dump(mode="json"))
-    digest = manifest_digest(manifest)
-    continued = open_run_directory(folder, verb=verb, config_yaml=to_yaml(config), settings=settings, data_digest=digest)
+    continued = open_run_directory(
+        folder,
+        verb=verb,
+        config_yaml=to_yaml(config),
+        settings=flatten(config.model_dump(mode="json")),
+        data_digest=manifest_digest(manifest),
+    )
     print(f"{'continues' if continued else 'begins'} {folder}", file=sys.stderr)
     if not continued:
         write_json(folder / "environment.json", describe_environment())
@@ -66,71 +69,84 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
     Returns:
         The scores, as in `metrics.json`.
     """
-    classes = classes_in_order(manifest)
-    predictions = pd.concat([pd.read_csv(f / "predictions.csv", dtype={"image_id": str, "group_id": str}) for f in fold_folders])
+    text = {"image_id": str, "group_id": str}
+    predictions = pd.concat([pd.read_csv(f / "predictions.csv", dtype=text) for f in fold_folders], ignore_index=True)
     write_csv(folder / "predictions.csv", predictions)
-    scores = score_predictions(predictions, draws=config.evaluation.bootstrap_draws, seed=config.seed, classes=classes)
-    scores["provenance"] = provenance_row(config, fold_folders, manifest, verb=verb)
-    if is_phantom(manifest):
+    scores = write_results(
+        predictions,
+        folder,
+        name=config.name,
+        provenance=provenance_of(config, folder, fold_folders, manifest=manifest, verb=verb),
+        histories_in=folder,
+        draws=config.evaluation.bootstrap_draws,
+        seed=config.seed,
+    )
+    if "phantom" in set(manifest["source"]):
         scores["thumbnail_baseline"] = _thumbnail_logistic_regression(config, manifest, predictions)
-    write_json(folder / "metrics.json", scores)
-    histories = [(f.name, pd.read_csv(f / "history.csv")) for f in fold_folders if (f / "history.csv").exists()]
-    save_run_figures(folder / "figures", predictions=predictions, classes=classes, histories=histories, title=config.name)
-    write_text(folder / "summary.md", markdown_report(scores))
-    print(scores_text(scores))
-    if baseline := scores.get("thumbnail_baseline"):
-        print(f"Logistic regression on 8x8 thumbnails, same folds: macro AUROC {baseline['macro_auroc']:.3f}")
+        write_json(folder / "metrics.json", scores)
     print(f"Everything lies in {folder}")
-    announce(config)
+    announce_phantom(config)
     return scores
 
 
-def provenance_row(config: RunConfig, fold_folders: list[Path], manifest: pd.DataFrame, *, verb: str) -> dict[str, Any]:
-    """What a line of results must say of itself: data, pixels, n, epochs, seed, weights and the conditions."""
-    done = [read_json(f / "done.json") for f in fold_folders]
-    epochs = {phase["phase"]: sorted({d["phases"][i]["epochs_kept"] for d in done}) for i, phase in enumerate(done[0]["phases"])}
-    environment = read_json(fold_folders[0].parent / "environment.json")
-    unknown = (manifest.get("patients_known", pd.Series(["yes"])) == "no").any()
-    bad = pd.read_csv(fold_folders[0].parent / "bad_files.csv")
-    return {
-        "run": config.name,
-        "verb": verb,
-        "data": " + ".join(sorted(manifest["source"].unique())),
-        "labels": "permuted between patients (negative control)" if config.data.permute_labels else config.data.labels,
-        "model": config.model.name,
-        "weights": config.model.weights or "random",
-        "strategy": config.training.strategy,
+def provenance_of(config: RunConfig, folder: Path, fold_folders: list[Path], *, manifest: pd.DataFrame, verb: str) -> dict[str, str]:
+    """What a line of results must say of itself: data, pixels, epochs, seed, weights and the conditions."""
+    done = [read_json(fold / "done.json") for fold in fold_folders]
+    epochs = []
+    for index, phase in enumerate(done[0]["phases"]):
+        kept = sorted({d["phases"][index]["epochs_kept"] for d in done})
+        epochs.append(f"{phase['phase']} {kept[0]}" if len(kept) == 1 else f"{phase['phase']} {kept[0]} to {kept[-1]}")
+    environment = read_json(folder / "environment.json")
+    machine = environment["machine"]
+    unknown_patients = "patients_known" in manifest and (manifest["patients_known"] == "no").any()
+    skipped = len(pd.read_csv(folder / BAD_FILES))
+    row = {
+        "data": " + ".join(f"{name} {count:,}" for name, count in manifest["source"].value_counts().items()),
         "pixels": f"{config.data.image_size[0]}x{config.data.image_size[1]} {config.data.resize}",
-        "images": len(manifest),
-        "patients": int(manifest["group_id"].nunique()),
-        "bad_files_skipped": len(bad),
-        "patient_overlap": "not excluded" if unknown else "excluded",
-        "epochs": {name: values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}" for name, values in epochs.items()},
-        "seed": config.seed,
-        "backend": environment["backend"],
-        "commit": environment["commit"],
-        "machine": environment["machine"],
-        "training_seconds": round(sum(d["training_seconds"] for d in done), 1),
+        "epochs": ", ".join(epochs),
+        "seeds": str(config.seed),
+        "weights": config.model.weights or "random",
+        "model": config.model.name,
+        "strategy": config.training.strategy,
+        "evaluation": _evaluation_of(config, verb),
+        "training": f"{sum(d['training_seconds'] for d in done) / 60:.1f} min on {machine['cores']} cores, {environment['backend']}",
+        "commit": environment["commit"] or f"cxr-keras {environment['packages']['cxr-keras']}",
     }
+    if config.data.permute_labels:
+        row["labels"] = "permuted between patients (negative control)"
+    if unknown_patients:
+        row["patients known"] = "no: patient overlap not excluded"
+    if skipped:
+        row["bad files skipped"] = str(skipped)
+    return row
 
 
-def is_phantom(manifest: pd.DataFrame) -> bool:
-    """Whether the images are drawn by the phantom generator."""
-    return bool((manifest["source"] == "phantom").any())
+def _evaluation_of(config: RunConfig, verb: str) -> str:
+    """How the test images were set apart, in words."""
+    if verb == "train":
+        return "official test folder" if config.split.kind == "official" else f"{config.split.test:.0%} of patients held out"
+    folds = f"{config.cross_validation.folds} folds by patient"
+    if config.cross_validation.protocol == "bozickovic":
+        return f"{folds}, epochs chosen on images that return in the folds (optimistic)"
+    return folds
 
 
-def announce(config: RunConfig) -> None:
-    """Say first and last that phantoms are no X-rays."""
+def announce_phantom(config: RunConfig) -> None:
+    """Say, first and last, that phantoms are no X-rays."""
     if any(source.startswith("phantom:") for source in config.data.sources):
-        print("PHANTOM: drawn images, no X-rays. These figures show that the programs work, and nothing about medicine.")
+        print("PHANTOM: drawn images, no X-rays. These figures show that the program works, and nothing about medicine.", flush=True)
 
 
 def _thumbnail_logistic_regression(config: RunConfig, manifest: pd.DataFrame, predictions: pd.DataFrame) -> dict[str, Any]:
-    """The yardstick beside a phantom run: what the mean brightness of 64 fields tells."""
+    """The yardstick beside a phantom run: what the brightness of 64 fields tells about the class, on the same folds."""
     table = manifest[manifest["image_id"].isin(predictions["image_id"])]
     fold_of = predictions.set_index("image_id")["fold"]
+    if fold_of.nunique() < 2:
+        return {}
     cache = open_cache(table, config, show_progress=False)
     images = cache.images[cache.rows_of(table)]
-    return thumbnail_baseline(
+    baseline = thumbnail_baseline(
         images, table["label"].to_numpy(), table["group_id"].to_numpy(), fold_ids=table["image_id"].map(fold_of).to_numpy()
     )
+    print(f"Beside it: logistic regression on 8x8 thumbnails, same folds, macro AUROC {baseline['macro_auroc']:.3f}")
+    return baseline

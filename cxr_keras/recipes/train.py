@@ -9,7 +9,7 @@ import pandas as pd
 
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.folds import official_split, split_by_group
-from cxr_keras.evaluation.ledger import append_test_reading
+from cxr_keras.evaluation.ledger import append_test_reading, image_ids_digest
 from cxr_keras.recipes.run import finish_run, fold_job, open_run
 from cxr_keras.runs.directory import hold_run_directory
 from cxr_keras.runs.files import read_json, write_json
@@ -42,10 +42,7 @@ def train(config: RunConfig, folder: Path) -> dict[str, Any]:
         run_jobs([job])
         scores = finish_run(config, folder, [job.folder], verb="train", manifest=manifest)
         if config.split.kind == "official":
-            tested = parts.index[parts == "test"]
-            append_test_reading(
-                folder.parent / LEDGER_FILE, run=str(folder), split_name="official", image_ids=tested, scores=scores
-            )
+            _record_reading(folder, parts.index[parts == "test"], scores)
         return scores
 
 
@@ -61,3 +58,21 @@ def parts_of_split(manifest: pd.DataFrame, config: RunConfig) -> pd.Series:
         inner = {"train": 1 - split.validation, "validation": split.validation}
         parts.update(split_by_group(training, fractions=inner, seed=config.seed + 1))
     return parts
+
+
+def _record_reading(folder: Path, image_ids: pd.Index, scores: dict[str, Any]) -> None:
+    """Note in the ledger beside the runs that the official test labels were read, once a run."""
+    note = folder / "test_reading.json"
+    if note.exists():
+        return
+    headline = {name: scores["scores"][name]["value"] for name in ("accuracy", "macro_f1", "macro_auroc")}
+    readings = append_test_reading(
+        folder.parent / LEDGER_FILE,
+        run=folder.name,
+        split_name="official test",
+        n_images=len(image_ids),
+        image_ids_digest=image_ids_digest(image_ids),
+        scores=headline,
+    )
+    write_json(note, {"readings_of_these_images": readings, "ledger": LEDGER_FILE})
+    print(f"Reading {readings} of these official test labels, recorded in {folder.parent / LEDGER_FILE}")

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 
-def class_weights(
-    setting: str | Mapping[str, float], classes: Sequence[str], *, training_labels: Sequence[str]
-) -> np.ndarray | None:
+def class_weights(setting: str | Mapping[str, float], classes: Sequence[str], *, training_labels: Sequence[str]) -> np.ndarray | None:
     """Turn the config's setting into one weight a class.
 
     Args:

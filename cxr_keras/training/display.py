@@ -37,9 +37,7 @@ class TrainingDisplay:
         if self.on_terminal and self.phase is not None:
             filled = 24 * batch // self.steps
             bar = "█" * filled + "░" * (24 - filled)
-            text = (
-                f"{self._where(self.epoch + 1)} {bar} {batch}/{self.steps} loss {float(logs.get('loss', 0.0)):.4f}, {self._left()}"
-            )
+            text = f"{self._where(self.epoch + 1)} {bar} {batch}/{self.steps} loss {float(logs.get('loss', 0.0)):.4f}, {self._left()}"
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
 

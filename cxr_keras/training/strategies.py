@@ -138,9 +138,7 @@ def _replaced(phase: Phase, settings: dict[str, Any]) -> Phase:
         if key not in own | of_optimizer:
             near = difflib.get_close_matches(key, own | of_optimizer, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(
-                f"Phase {phase.name!r} has no setting {key!r}.{hint} Its settings: {', '.join(sorted(own | of_optimizer))}."
-            )
+            raise ValueError(f"Phase {phase.name!r} has no setting {key!r}.{hint} Its settings: {', '.join(sorted(own | of_optimizer))}.")
     for key in ("epochs", "patience"):
         if settings.get(key) is not None and settings[key] < 0:
             raise ValueError(f"{key} of phase {phase.name!r} is {settings[key]}; it must be 0 or more.")

@@ -1,0 +1,65 @@
+"""Predictions to results: scores, tables and figures, the same for a run and for anyone's predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cxr_keras.evaluation import class_names, score_predictions
+from cxr_keras.reporting import (
+    all_tables,
+    confusion_matrix_figure,
+    learning_curves_figure,
+    render_markdown,
+    render_text,
+    roc_figure,
+    save_figure,
+)
+from cxr_keras.runs.files import write_json, write_text
+
+
+def write_results(
+    predictions: pd.DataFrame, folder: Path, *, name: str, provenance: Mapping[str, Any], histories_in: Path, draws: int, seed: int
+) -> dict[str, Any]:
+    """Score predictions and write `metrics.json`, `summary.md` and `figures/` into `folder`.
+
+    Args:
+        predictions: a checked predictions table.
+        folder: where the results go.
+        name: what tables and figures call it.
+        provenance: what the headline row says of data, pixels, epochs, seeds, weights and conditions.
+        histories_in: a run or fold directory; learning curves are drawn where `history.csv` files lie in it.
+        draws: bootstrap draws.
+        seed: their seed.
+
+    Returns:
+        The scores with their provenance, as in `metrics.json`.
+    """
+    classes = class_names(predictions)
+    scores = score_predictions(predictions, draws=draws, seed=seed) | {"provenance": dict(provenance)}
+    write_json(folder / "metrics.json", scores)
+    tables = all_tables(scores, provenance=provenance, name=name)
+    write_text(folder / "summary.md", f"# {name}\n\n{render_markdown(tables)}")
+    figures = folder / "figures"
+    save_figure(
+        confusion_matrix_figure(scores["confusion_matrix"], classes, title=f"{name}: confusion matrix"), figures / "confusion_matrix.png"
+    )
+    save_figure(roc_figure(predictions, classes, scores=scores, title=f"{name}: ROC"), figures / "roc.png")
+    if histories := read_histories(histories_in):
+        save_figure(learning_curves_figure(histories, title=f"{name}: learning curves"), figures / "learning_curves.png")
+    print(render_text(tables))
+    return scores
+
+
+def read_histories(folder: Path) -> list[tuple[str, pd.DataFrame]]:
+    """Read the `history.csv` of a fold folder, or of every fold of a run directory.
+
+    Returns:
+        Name of the fold and its history, in the order of the names; empty where there is none.
+    """
+    own = [folder / "history.csv"] if (folder / "history.csv").exists() else []
+    found = own or sorted([*folder.glob("fold-*/history.csv"), *folder.glob("split/history.csv")])
+    return [(path.parent.name.replace("-", " "), pd.read_csv(path)) for path in found]

@@ -1,0 +1,83 @@
+import pytest
+
+from cxr_keras.config.loader import check_config, flatten, load_config, merge, read_config, shipped_configs, to_yaml
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_every_shipped_config_is_valid_named_for_its_file_and_described(name):
+    config = load_config(name)
+    assert config.name == name and config.description
+    load_config(name, sample=True)
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_resolved_yaml_loads_to_the_same_config(name, tmp_path):
+    config = load_config(name)
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert read_config(tmp_path / "config.yaml") == config
+
+
+def test_overrides_are_yaml_values():
+    config = load_config("resnet50", ["data.batch_size=16", "model.weights=null", "data.sources=[kermany:/a b,ieee8023:/c]"])
+    assert (config.data.batch_size, config.model.weights, config.data.sources) == (16, None, ("kermany:/a b", "ieee8023:/c"))
+    assert load_config("mini_vgg", ["training.phases.all.epochs=2"]).training.phases["all"]["learning_rate"] == 0.05
+
+
+def test_a_manifest_on_the_command_line_replaces_the_sources():
+    assert load_config("resnet50", ["data.manifest=m.csv"]).data.manifest == "m.csv"
+
+
+@pytest.mark.parametrize(
+    "override, message",
+    [
+        ("data.batchsize=16", "unknown key 'data.batchsize'. Did you mean 'batch_size'"),
+        ("modl.name=x", "unknown key 'modl'. Did you mean 'model'"),
+        ("data.batch_size=many", "data.batch_size: .*It came as 'many'"),
+        ("data.batch_size=0", "data.batch_size: .*greater than or equal to 1"),
+        ("data.image_size=[4, 4]", "each side must be 8 to 4096"),
+        ("training.strategy=two_stages", "Did you mean 'two_stage'"),
+        ("training.phases.hed.epochs=1", "has no phase 'hed'"),
+        ("training.phases.all.learning_rat=1", "Did you mean 'learning_rate'"),
+        ("augmentation.zoom=[2, 1]", "expected \\[low, high\\]"),
+        ("data.batch_size", "expected key=value"),
+        ("name.first=x", "reaches below 'name'"),
+    ],
+)
+def test_faults_say_what_came_and_what_was_expected(override, message):
+    with pytest.raises(ValueError, match=message):
+        load_config("resnet50", [override])
+
+
+def test_all_faults_come_together():
+    with pytest.raises(ValueError) as caught:
+        check_config({"name": "x", "data": {"batch_size": "a", "colour": 1}, "model": {}}, origin="file")
+    for part in ("data.batch_size", "data.colour", "model.name is missing"):
+        assert part in str(caught.value)
+
+
+def test_unknown_config_gets_a_suggestion():
+    with pytest.raises(ValueError, match="Did you mean 'resnet50'"):
+        load_config("resnet5")
+
+
+def test_a_file_that_is_no_yaml_is_named(tmp_path):
+    (tmp_path / "bad.yaml").write_text("a: [")
+    with pytest.raises(ValueError, match="bad.yaml is not valid YAML"):
+        load_config(str(tmp_path / "bad.yaml"))
+    (tmp_path / "bad.yaml").write_text("- a")
+    with pytest.raises(ValueError, match="expected sections"):
+        load_config(str(tmp_path / "bad.yaml"))
+
+
+def test_the_test_part_never_chooses():
+    with pytest.raises(ValueError, match="official test labels after every epoch"):
+        load_config("mini_vgg", ["split.kind=official"])
+    with pytest.raises(ValueError, match="the test part would choose"):
+        load_config("mini_vgg", ["training.keep=best"])
+
+
+def test_merge_goes_section_by_section_and_changes_nothing():
+    base, top = {"a": {"b": 1, "c": [1]}, "d": 2}, {"a": {"b": 3}}
+    assert merge(base, top) == {"a": {"b": 3, "c": [1]}, "d": 2}
+    assert base == {"a": {"b": 1, "c": [1]}, "d": 2}
+    assert flatten({"a": {"b": 1, "c": {}}, "d": 2}) == {"a.b": 1, "a.c": {}, "d": 2}

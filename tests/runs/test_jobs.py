@@ -1,0 +1,69 @@
+import json
+
+import pytest
+
+from cxr_keras.runs.files import read_json, write_json
+from cxr_keras.runs.jobs import INTERRUPTED, USER_ERROR, Job, JobFailed, main, run_jobs
+
+CALL = "job_functions:{}"
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """Makes jobs whose functions lie in a module that only the job's interpreter imports."""
+    (tmp_path / "job_functions.py").write_text(
+        "import json, os, signal\n"
+        "def work(*, folder, value):\n"
+        "    (folder / 'done.json').write_text(json.dumps({'value': value, 'variable': os.environ.get('CXR_TEST')}))\n"
+        "def refuse(*, folder, value):\n"
+        "    raise ValueError('no such thing')\n"
+        "def die(*, folder, value):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "def stop(*, folder, value):\n"
+        "    raise KeyboardInterrupt\n"
+        "def forget(*, folder, value):\n"
+        "    pass\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    return lambda name, folder="a", **rest: Job(CALL.format(name), tmp_path / folder, {"value": 3}, **rest)
+
+
+def test_a_job_runs_once_in_its_own_environment(job):
+    work = job("work", environment={"CXR_TEST": "yes"})
+    run_jobs([work])
+    assert read_json(work.folder / "done.json") == {"value": 3, "variable": "yes"}
+    write_json(work.folder / "done.json", {"kept": True})
+    run_jobs([work])
+    assert read_json(work.folder / "done.json") == {"kept": True}
+
+
+def test_a_killed_job_is_named_and_runs_again(job):
+    with pytest.raises(JobFailed, match="killed by signal 9. The same command continues"):
+        run_jobs([job("die")])
+    run_jobs([job("work")])
+
+
+def test_a_refusal_is_printed_by_the_job_and_passed_on(job, capfd):
+    with pytest.raises(JobFailed) as caught:
+        run_jobs([job("refuse"), job("work", folder="b")])
+    assert caught.value.exit_code == USER_ERROR and not str(caught.value)
+    error = capfd.readouterr().err
+    assert "no such thing" in error and "Traceback" not in error
+
+
+def test_an_interrupted_job_interrupts_the_run(job):
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs([job("stop")])
+
+
+def test_a_job_without_result_is_a_fault(job):
+    with pytest.raises(JobFailed, match="without its done.json"):
+        run_jobs([job("forget")])
+
+
+def test_exit_codes(tmp_path, monkeypatch, job):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, code in (("work", 0), ("refuse", USER_ERROR), ("stop", INTERRUPTED)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "job.json").write_text(json.dumps({"call": CALL.format(name), "arguments": {"value": 1}}))
+        assert main(str(tmp_path / name)) == code

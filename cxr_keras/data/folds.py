@@ -42,7 +42,7 @@ def make_folds(manifest: pd.DataFrame, *, n_folds: int, seed: int) -> dict[str, 
         raise ValueError(f"n_folds is {n_folds}; cross-validation needs 2 or more.")
     _require_patients(manifest, needed=n_folds, purpose=f"{n_folds} folds", remedy="Take fewer folds")
     folds = _deal(manifest, n_folds=n_folds, seed=seed)
-    check_folds(folds, manifest, n_folds=n_folds)
+    check_folds(manifest, folds, n_folds=n_folds)
     return folds
 
 
@@ -67,7 +67,7 @@ def _require_patients(manifest: pd.DataFrame, *, needed: int, purpose: str, reme
         )
 
 
-def check_folds(folds: Mapping[str, int], manifest: pd.DataFrame, *, n_folds: int) -> None:
+def check_folds(manifest: pd.DataFrame, folds: Mapping[str, int], *, n_folds: int) -> None:
     """Refuse folds that do not fit a manifest.
 
     Raises:
@@ -99,21 +99,18 @@ def _shared_groups(manifest: pd.DataFrame, parts: pd.Series, *, what: str) -> li
 def _absent_classes(manifest: pd.DataFrame, parts: pd.Series, *, expected: object, what: str) -> list[str]:
     table = pd.crosstab(parts, manifest["label"]).reindex(list(expected), fill_value=0)  # type: ignore[call-overload]
     return [
-        f"class {label} is absent from {what} {part}"
-        for part, counts in table.iterrows()
-        for label, count in counts.items()
-        if count == 0
+        f"class {label} is absent from {what} {part}" for part, counts in table.iterrows() for label, count in counts.items() if count == 0
     ]
 
 
-def write_folds(path: str | Path, folds: Mapping[str, int], *, manifest: pd.DataFrame, seed: int) -> None:
+def write_folds(path: str | Path, folds: Mapping[str, int], manifest: pd.DataFrame, *, seed: int) -> None:
     """Write `folds.json` with the seed and the digest of the manifest the folds were made from.
 
     Raises:
         ValueError: the folds do not fit the manifest.
     """
     n_folds = len(set(folds.values()))
-    check_folds(folds, manifest, n_folds=n_folds)
+    check_folds(manifest, folds, n_folds=n_folds)
     content = {
         "format": FILE_FORMAT,
         "n_folds": n_folds,
@@ -124,7 +121,7 @@ def write_folds(path: str | Path, folds: Mapping[str, int], *, manifest: pd.Data
     write_json(path, content)
 
 
-def read_folds(path: str | Path, *, manifest: pd.DataFrame) -> dict[str, int]:
+def read_folds(path: str | Path, manifest: pd.DataFrame) -> dict[str, int]:
     """Read `folds.json` and check it against a manifest.
 
     Returns:
@@ -145,7 +142,7 @@ def read_folds(path: str | Path, *, manifest: pd.DataFrame) -> dict[str, int]:
             f"{manifest_digest(manifest)[:12]}…): images, labels, groups or files changed. Use the former manifest, or "
             "start a new run directory so that new folds are made."
         )
-    check_folds(content["folds"], manifest, n_folds=content["n_folds"])
+    check_folds(manifest, content["folds"], n_folds=content["n_folds"])
     return content["folds"]
 
 
@@ -170,17 +167,14 @@ def split_by_group(manifest: pd.DataFrame, *, fractions: Mapping[str, float], se
     shares = list(fractions.values())
     if len(shares) < 2 or any(not 0 < share < 1 for share in shares) or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(
-            f"fractions are {dict(fractions)}; expected two or more parts between 0 and 1 that sum to 1, they sum to "
-            f"{sum(shares):g}."
+            f"fractions are {dict(fractions)}; expected two or more parts between 0 and 1 that sum to 1, they sum to {sum(shares):g}."
         )
     _require_patients(manifest, needed=len(shares), purpose=f"{len(shares)} parts", remedy="Take fewer parts")
     rarest = int(manifest.groupby("label")["group_id"].nunique().min())
     folds_per_part = _share_out(shares, most=min(MOST_FOLDS_OF_A_SPLIT, rarest))
     part_of_fold = [part for part, count in zip(fractions, folds_per_part, strict=True) for _ in range(count)]
     folds = _deal(manifest, n_folds=len(part_of_fold), seed=seed)
-    parts = pd.Series(
-        [part_of_fold[folds[image]] for image in manifest["image_id"]], index=manifest["image_id"].to_list(), name="part"
-    )
+    parts = pd.Series([part_of_fold[folds[image]] for image in manifest["image_id"]], index=manifest["image_id"].to_list(), name="part")
     assert_no_shared_group(manifest, parts)
     _require_classes(manifest, parts, expected=list(fractions))
     return parts

@@ -162,19 +162,22 @@ def require_every_class(table: pd.DataFrame, *, scheme: str) -> None:
 def permute_labels(manifest: pd.DataFrame, *, seed: int) -> pd.DataFrame:
     """Exchange labels between groups: the negative control, on which an honest evaluation finds nothing.
 
-    Every group takes the label of another group drawn by a permutation of all groups, so the number of groups a class is
-    kept exactly and the number of images about. Not within groups of equal size: in the real data size goes with
-    the class, so part of the true labels would survive. A group with several labels takes its most frequent one into
-    the permutation.
+    The groups are put into a random order and dealt out to the classes along it, each class until it has its number of images.
+    So a patient has one label, every class keeps its number of images up to part of a group, and the new label tells
+    neither the old one nor the size of the group. Exchanging only between groups of equal size was rejected: in the real data
+    size goes with the class, so part of the true labels would survive.
 
     Args:
         manifest: a manifest; not changed.
-        seed: of the permutation.
+        seed: of the order.
 
     Returns:
         A copy with other labels and the free column `labels_permuted`, so that no table made from it is taken for real.
     """
-    ordered = manifest.sort_values(["group_id", "image_id"])
-    labels = ordered.groupby("group_id")["label"].agg(lambda values: values.mode().iloc[0])
-    permuted = pd.Series(np.random.default_rng(seed).permutation(labels.to_numpy()), index=labels.index)
+    sizes = manifest.groupby("group_id").size().sort_index()
+    sizes = sizes.iloc[np.random.default_rng(seed).permutation(len(sizes))]
+    middles = sizes.cumsum() - sizes / 2
+    counts = manifest["label"].value_counts().sort_index()
+    position = np.searchsorted(counts.cumsum().to_numpy(), middles.to_numpy(), side="right")
+    permuted = pd.Series(counts.index.to_numpy()[position], index=sizes.index)
     return manifest.assign(label=manifest["group_id"].map(permuted), labels_permuted=f"seed {seed}")

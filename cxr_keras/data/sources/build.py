@@ -56,12 +56,12 @@ def build_manifest(
     if on_label_conflict not in LABEL_CONFLICTS:
         raise ValueError(f"on_label_conflict is {on_label_conflict!r}; expected one of {', '.join(LABEL_CONFLICTS)}.")
     named = _parse_sources(sources)
-    if patients is not None and all(source.knows_patients for _, source, _ in named):
-        raise ValueError(
-            f"patients: {patients} was given, but {', '.join(alias for alias, _, _ in named)} tells its patients; "
-            "remove the setting, their images would be torn apart."
-        )
     table = _read_all(named, patients=patients)
+    if patients is not None and (table["patients_known"] == "yes").all():
+        raise ValueError(
+            f"patients: {patients} was given, but {', '.join(alias for alias, _, _ in named)} tells the patient of every image; "
+            "remove the setting."
+        )
     foreign = {alias: source.foreign_labels for alias, source, _ in named}
     table = place_labels(table, scheme=labels, label_map=label_map, foreign_labels=foreign)
     require_every_class(table, scheme=labels)
@@ -117,9 +117,7 @@ def _read_all(named: Sequence[tuple[str, Source, str]], *, patients: Patients | 
 
 def _measure(table: pd.DataFrame, *, workers: int | None, show_progress: bool) -> pd.DataFrame:
     """Add `sha256`, `width` and `height`; bytes that are no whole image keep the size 0 and are found by the check."""
-    measured = map_in_threads(
-        _measure_file, list(table["path"]), workers=workers, description="measuring", show_progress=show_progress
-    )
+    measured = map_in_threads(_measure_file, list(table["path"]), workers=workers, description="measuring", show_progress=show_progress)
     failed = [f"{path}: {result}" for path, result in zip(table["path"], measured, strict=True) if isinstance(result, str)]
     if failed:
         raise ValueError(
@@ -153,9 +151,7 @@ def _settle_conflicts(table: pd.DataFrame, *, choice: LabelConflict, source_orde
     ranked = conflicting.assign(order=conflicting["source"].map(dict(source_order)))
     first = ranked[ranked["order"] == ranked.groupby("sha256")["order"].transform("min")].groupby("sha256")["label"]
     if choice == "error" or (first.nunique() > 1).any():
-        pairs = [
-            " = ".join(f"{row.image_id} ({row.label})" for row in rows.itertuples()) for _, rows in conflicting.groupby("sha256")
-        ]
+        pairs = [" = ".join(f"{row.image_id} ({row.label})" for row in rows.itertuples()) for _, rows in conflicting.groupby("sha256")]
         raise ValueError(
             f"{len(pairs)} identical files have different classes: {'; '.join(pairs[:3])}{' …' if len(pairs) > 3 else ''}. "
             "Correct the labels, or choose on_label_conflict: drop (leave them out) or first_source (believe the source "

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import difflib
 
+from cxr_keras.data.sources.class_folders import SOURCE as CLASS_FOLDERS
 from cxr_keras.data.sources.ieee8023 import SOURCE as IEEE8023
 from cxr_keras.data.sources.kermany import SOURCE as KERMANY
+from cxr_keras.data.sources.manifest_csv import SOURCE as MANIFEST_CSV
+from cxr_keras.data.sources.phantom import SOURCE as PHANTOM
+from cxr_keras.data.sources.radiography import SOURCE as RADIOGRAPHY
 from cxr_keras.data.sources.source import Source
 
 SOURCES: tuple[Source, ...] = (
     KERMANY,
     IEEE8023,
+    RADIOGRAPHY,
+    CLASS_FOLDERS,
+    MANIFEST_CSV,
+    PHANTOM,
 )
 
 

@@ -81,7 +81,7 @@ def require_patients_choice(patients: str | None, *, source: str) -> None:
 
 
 def list_images(folder: Path, skipped: Counter[str], *, recursive: bool = False) -> list[Path]:
-    """List the images of one folder in order of their names.
+    """List the images of one folder in the order of their paths.
 
     Args:
         folder: an existing folder.
@@ -92,7 +92,7 @@ def list_images(folder: Path, skipped: Counter[str], *, recursive: bool = False)
     for entry in sorted(folder.rglob("*") if recursive else folder.iterdir()):
         if entry.is_dir():
             continue
-        if entry.name.startswith(".") or "__MACOSX" in entry.parts:
+        if entry.name.startswith(".") or "__MACOSX" in entry.relative_to(folder).parts:
             skipped["hidden files"] += 1
         elif entry.suffix.lower() in IMAGE_SUFFIXES:
             images.append(entry)
@@ -134,4 +134,9 @@ def unique_ids(paths: list[Path], root: Path) -> list[str]:
     All images that share a stem take the long name, so an id does not depend on the order of reading.
     """
     stems = Counter(path.stem for path in paths)
-    return [path.stem if stems[path.stem] == 1 else path.relative_to(root).as_posix() for path in paths]
+    return [path.stem if stems[path.stem] == 1 else _path_below(root, path) for path in paths]
+
+
+def _path_below(root: Path, path: Path) -> str:
+    """Give the path below `root`; an image elsewhere keeps its last three parts, as ids do not tell where data lie."""
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else "/".join(path.parts[-3:])

@@ -68,9 +68,7 @@ def write_predictions(path: str | Path, table: pd.DataFrame) -> None:
     write_csv(path, validate_predictions(table))
 
 
-def validate_predictions(
-    table: pd.DataFrame, *, classes: Sequence[str] | None = None, name: str = "The predictions table"
-) -> pd.DataFrame:
+def validate_predictions(table: pd.DataFrame, *, classes: Sequence[str] | None = None, name: str = "The predictions table") -> pd.DataFrame:
     """Check a predictions table and give it with the types and column order that scoring relies on.
 
     Args:
@@ -149,9 +147,10 @@ def _key_faults(table: pd.DataFrame, fold: np.ndarray, classes: tuple[str, ...])
     shared = folds_per_group[folds_per_group > 1].index
     shared = shared[shared != ""]
     if len(shared):
+        who = "1 patient (group_id) is" if len(shared) == 1 else f"{len(shared)} patients (group_id) are"
         faults.append(
-            f"{len(shared)} patients (group_id) are in more than one fold, {_some(shared)}: such a model has seen "
-            "its test patients; make the folds by patient and predict again"
+            f"{who} in more than one fold ({_some(shared)}): such a model has seen its test patients; "
+            "make the folds by patient and predict again"
         )
     return faults
 

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from cxr_keras.reporting.style import COLOURS, STYLE
+from cxr_keras.reporting.style import COLOURS, STYLE, set_title
 from cxr_keras.reporting.tables import format_value
 
 TRAINING, VALIDATION = COLOURS[0], COLOURS[1]
@@ -65,7 +65,7 @@ def confusion_matrix_figure(
         axes.set_yticks(range(k), [f"{name}\n(n = {total:,})" for name, total in zip(classes, row_sums[:, 0], strict=True)])
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
-        axes.set_title(f"{title}\n{counts.sum():,} images; % of the true class")
+        set_title(figure, title, f"{counts.sum():,} images; % of the true class")
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         bar = figure.colorbar(image, ax=axes, format=matplotlib.ticker.PercentFormatter(1.0))
@@ -117,7 +117,7 @@ def roc_figure(
         for axes in panels[len(shown) :]:
             axes.set_visible(False)
         against = f"{shown[0]} (positive) against {classes[0]}" if len(shown) == 1 else "each class against the rest"
-        figure.suptitle(f"{title}: {against}{_interval_note(scores)}", fontsize=11)
+        set_title(figure, title, against, _interval_note(scores))
         figure.supxlabel("1 − specificity (false positive rate)", fontsize=10)
         figure.supylabel("sensitivity (true positive rate)", fontsize=10)
     return figure
@@ -143,7 +143,7 @@ def _auroc_entry(predictions: pd.DataFrame, name: str, scores: Mapping[str, Any]
 def _interval_note(scores: Mapping[str, Any] | None) -> str:
     if scores is None or not scores["interval"]["draws"]:
         return ""
-    return f"\n[{scores['interval']['level']:.0%} interval, patients resampled]"
+    return f"[{scores['interval']['level']:.0%} interval, patients resampled]"
 
 
 def learning_curves_figure(histories: Sequence[tuple[str, pd.DataFrame]], *, title: str = "Learning curves") -> Figure:
@@ -183,14 +183,13 @@ def learning_curves_figure(histories: Sequence[tuple[str, pd.DataFrame]], *, tit
             axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
         panels[0].set_ylim(bottom=0)
         panels[0].legend(loc="best")
-        drawn = f"thick: mean over the epochs that all {len(histories)} have, thin: {histories[0][0]} to {histories[-1][0]}"
-        figure.suptitle(f"{title}\n{drawn if len(histories) > 1 else histories[0][0]}", fontsize=11)
+        first, last = histories[0][0], histories[-1][0]
+        drawn = f"thick: mean over the epochs that all {len(histories)} have, thin: {first} to {last}"
+        set_title(figure, title, drawn if len(histories) > 1 else first)
     return figure
 
 
-def _draw_curves(
-    axes: Axes, histories: Sequence[tuple[str, pd.DataFrame]], column: str, label: str, colour: str, style: str
-) -> None:
+def _draw_curves(axes: Axes, histories: Sequence[tuple[str, pd.DataFrame]], column: str, label: str, colour: str, style: str) -> None:
     curves = [history.set_index("epoch")[column].dropna() for _, history in histories if column in history]
     curves = [curve for curve in curves if len(curve)]
     if not curves:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,16 @@ STYLE: Any = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
 }
+
+
+CHARACTERS_PER_INCH = 11
+"""Of an 11 point title; DejaVu Sans is about 0.58 of its size wide on average."""
+
+
+def set_title(figure: Figure, *lines: str) -> None:
+    """Put a title over the whole figure, lines broken where they would run over its edge; empty ones are left out."""
+    room = int(figure.get_figwidth() * CHARACTERS_PER_INCH)
+    figure.suptitle("\n".join(textwrap.fill(line, room) for line in lines if line), fontsize=11)
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:

@@ -184,7 +184,7 @@ def _text(table: Table, width: int) -> str:
     lines = [table.title, "=" * len(table.title)]
     for number, block in enumerate(_blocks(rows, width)):
         lines += [""] * (number > 0) + _aligned(block, ruled=len(table.rows) != 1)
-    return "\n".join([*lines, *([table.note] if table.note else []), ""])
+    return "\n".join([*lines, *textwrap.wrap(table.note, width), ""])
 
 
 def _listed(table: Table, width: int) -> list[tuple[str, ...]]:

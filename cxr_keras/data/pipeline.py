@@ -1,0 +1,268 @@
+"""From the pixel cache to batches: gathered by index, in an order that (seed, fold, epoch) decides.
+
+Nothing is kept but one index an image, so memory does not grow with the images; and a training that continues at some epoch sees
+exactly the batches that it would have seen without the interruption.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from cxr_keras.data.augment import Affine, Augmentation, draw_transforms, draw_uniform, transform_images
+from cxr_keras.data.cache import PixelCache
+
+_PREFETCH = 2
+"""Batches made ahead; two keep a training step from waiting and cost 13 MB at 32 × 224 × 224."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Which pictures are shown with which target.
+
+    Attributes:
+        rows: int64 (n,), rows of the pixel cache.
+        copies: int64 (n,), 0 for an original, from 1 up for its augmented copies.
+        keys: int64 (n,), a hash of the image's id; seeds the augmentation.
+        targets: float32 (n, k), one-hot.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+
+    rows: np.ndarray
+    copies: np.ndarray
+    keys: np.ndarray
+    targets: np.ndarray
+
+    def __post_init__(self) -> None:
+        lengths = {field.name: len(getattr(self, field.name)) for field in fields(self)}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"all parts of the examples must have the same length, got {lengths}")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, indices: np.ndarray | Sequence[int]) -> Examples:
+        """The examples at these positions (or under this mask), in that order."""
+        chosen = np.asarray(indices)
+        if chosen.dtype != bool:
+            chosen = chosen.astype(np.int64)
+        return Examples(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+    @property
+    def columns(self) -> np.ndarray:
+        """int64 (n,), the class column of each example."""
+        return self.targets.argmax(axis=1)
+
+
+def examples_of(manifest: pd.DataFrame, cache: PixelCache, classes: Sequence[str]) -> Examples:
+    """Make one example of each row of a manifest, in its order.
+
+    Args:
+        manifest: a table with the columns `image_id`, `label` and `sha256`.
+        cache: where the pixels are.
+        classes: the labels in the order of the target's columns.
+
+    Raises:
+        ValueError: a label that is no class, or an image that is not in the cache.
+    """
+    unknown = sorted(set(manifest["label"]) - set(classes))
+    if unknown:
+        raise ValueError(f"labels {', '.join(map(repr, unknown))} are not among the classes {', '.join(classes)}")
+    columns = manifest["label"].map({name: column for column, name in enumerate(classes)}).to_numpy(np.int64)
+    return Examples(
+        rows=cache.rows_of(manifest),
+        copies=np.zeros(len(manifest), np.int64),
+        keys=np.array([_key_of(image_id) for image_id in manifest["image_id"]], dtype=np.int64),
+        targets=np.eye(len(classes), dtype=np.float32)[columns],
+    )
+
+
+def _key_of(image_id: str) -> int:
+    """63 bits of the id's SHA-256; Python's own `hash` changes from process to process."""
+    return int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big") >> 1
+
+
+def expand_classes(examples: Examples, *, columns: Sequence[int], to: str | float = "level", seed: int) -> Examples:
+    """Append augmented copies of the rarer classes.
+
+    The copies of an image are numbered from 1. Which images get one copy more than others is decided by a hash of (seed, key), so
+    it hardly depends on the fold, and the pictures behind (image, copy) not at all.
+
+    Args:
+        examples: originals only.
+        columns: the class columns to expand.
+        to: "level" expands each to the mean size of the other classes (Božičković: COVID up to about the rest; all classes
+            listed: to the largest); a number is the wanted ratio of all examples of other classes to those of the expanded one
+            (Chapin: 1.2).
+        seed: of the run.
+
+    Returns:
+        The originals in their order, then the copies. Classes that are large enough already get none.
+
+    Raises:
+        ValueError: there are copies already, a column that does not exist or has no example, or an odd `to`.
+    """
+    num_classes = examples.targets.shape[1]
+    counts = np.bincount(examples.columns, minlength=num_classes)
+    if examples.copies.any():
+        raise ValueError("these examples hold augmented copies already; expand the originals")
+    odd = [column for column in columns if not 0 <= column < num_classes or not counts[column]]
+    if odd or not len(columns):
+        raise ValueError(f"columns {list(columns)} cannot be expanded: the classes have {counts.tolist()} examples")
+    others = [column for column in range(num_classes) if column not in columns]
+    if to == "level":
+        goal = float(counts[others].mean()) if others else float(counts.max())
+    elif isinstance(to, str) or not to > 0 or not others:
+        raise ValueError(f'`to` must be "level", or a ratio above 0 with a class left that is not expanded; got {to!r}')
+    else:
+        goal = float(counts[others].sum()) / to
+    parts = [(np.arange(len(examples)), np.zeros(len(examples), np.int64))]
+    for column in sorted(set(columns)):
+        originals = np.flatnonzero(examples.columns == column)
+        keys = examples.keys[originals]
+        lot = draw_uniform(seed, keys, np.zeros_like(keys), np.zeros_like(keys), count=1)[:, 0]
+        in_turn = originals[np.lexsort((keys, lot))]
+        number = np.arange(max(0, round(goal) - len(originals)))
+        parts.append((in_turn[number % len(originals)], number // len(originals) + 1))
+    indices, copies = (np.concatenate(part) for part in zip(*parts, strict=True))
+    chosen = examples.take(indices)
+    return Examples(rows=chosen.rows, copies=copies, keys=chosen.keys, targets=chosen.targets)
+
+
+def steps_per_epoch(n: int, batch_size: int, *, drop_remainder: bool = False) -> int:
+    """Batches in one epoch of `n` examples."""
+    return n // batch_size if drop_remainder else -(-n // batch_size)
+
+
+def training_dataset(
+    images: np.ndarray,
+    examples: Examples,
+    *,
+    batch_size: int,
+    seed: int,
+    fold: int,
+    first_epoch: int = 0,
+    augmentation: Augmentation | None = None,
+    class_weights: np.ndarray | None = None,
+    drop_remainder: bool = False,
+) -> tf.data.Dataset:
+    """Make the endless stream of training batches, epoch after epoch, each image once an epoch.
+
+    Args:
+        images: uint8 (m, h, w, 1), usually `PixelCache.images`.
+        examples: what to show.
+        batch_size: images a batch; the last one of an epoch may be smaller.
+        seed: of the run.
+        fold: number of the fold; folds get different orders.
+        first_epoch: the epoch to begin with, from 0, for a run that continues.
+        augmentation: how images are changed; None shows them as they are, which copies do not allow.
+        class_weights: float (k,), the weight of each class; None gives no weights.
+        drop_remainder: whether to leave out a smaller last batch.
+
+    Returns:
+        Endless dataset of x float32 (b, h, w, 1) in [0, 255], y float32 (b, k) and, with class weights, w float32 (b,). Take
+        `steps_per_epoch` batches an epoch.
+
+    Raises:
+        ValueError: no example, fewer than one batch, copies without an augmentation, or weights of another length.
+    """
+    n = len(examples)
+    if steps_per_epoch(n, batch_size, drop_remainder=drop_remainder) < 1:
+        raise ValueError(f"{n} training examples do not fill a batch of {batch_size}; lower the batch size")
+    if class_weights is not None and np.shape(class_weights) != examples.targets.shape[1:]:
+        raise ValueError(
+            f"there must be one class weight for each of the {examples.targets.shape[1]} classes, got shape {np.shape(class_weights)}"
+        )
+
+    def order_of(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(tf.range(n, dtype=tf.int64), seed=[seed, fold * 2**32 + epoch])
+        batches = tf.data.Dataset.from_tensor_slices(order).batch(batch_size, drop_remainder=drop_remainder)
+        return batches.map(lambda indices: (indices, epoch))
+
+    epochs = tf.data.Dataset.counter(start=first_epoch, dtype=tf.int64)
+    batches = _gather(epochs.flat_map(order_of), images, examples, seed=seed, augmentation=augmentation)
+    if class_weights is not None:
+        weights = tf.constant(class_weights, tf.float32)
+        batches = batches.map(lambda x, y: (x, y, tf.linalg.matvec(y, weights)))
+    return batches.prefetch(_PREFETCH)
+
+
+def evaluation_dataset(
+    images: np.ndarray, examples: Examples, *, batch_size: int, augmentation: Augmentation | None = None, seed: int = 0
+) -> tf.data.Dataset:
+    """Make one pass over the examples in their order.
+
+    Originals are shown unchanged (their centre, if the augmentation crops), copies as the training shows them: this is how
+    features of an expanded training part are computed.
+
+    Args:
+        images: uint8 (m, h, w, 1), usually `PixelCache.images`.
+        examples: what to show.
+        batch_size: images a batch; the last one may be smaller.
+        augmentation: the training's, needed for its crop and for copies.
+        seed: of the run, needed for copies.
+
+    Returns:
+        Finite dataset of x float32 (b, h, w, 1) in [0, 255] and y float32 (b, k).
+
+    Raises:
+        ValueError: copies without an augmentation, or copies of a class that changes in each epoch and so has no fixed picture.
+    """
+    if augmentation is not None:
+        moving = np.isin(examples.columns, augmentation.each_epoch) & (examples.copies > 0)
+        if moving.any():
+            raise ValueError(
+                f"{int(moving.sum())} augmented copies belong to classes that change in each epoch, so they have no fixed "
+                "picture to evaluate: expand the class, or augment it in each epoch, not both"
+            )
+        augmentation = Augmentation(affine=augmentation.affine, crop=augmentation.crop)
+    order = tf.data.Dataset.range(len(examples)).batch(batch_size)
+    batches = order.map(lambda indices: (indices, tf.constant(0, tf.int64)))
+    gathered = _gather(batches, images, examples, seed=seed, augmentation=augmentation)
+    return gathered.apply(tf.data.experimental.assert_cardinality(steps_per_epoch(len(examples), batch_size))).prefetch(_PREFETCH)
+
+
+def _gather(
+    batches: tf.data.Dataset, images: np.ndarray, examples: Examples, *, seed: int, augmentation: Augmentation | None
+) -> tf.data.Dataset:
+    """Turn a dataset of (indices, epoch) into one of (x, y)."""
+    if augmentation is None and examples.copies.any():
+        raise ValueError("these examples hold augmented copies, but no augmentation says how the copies differ")
+    height, width = images.shape[1:3]
+    num_classes = examples.targets.shape[1]
+    columns = examples.columns
+
+    def read(indices: np.ndarray, epoch: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return images[examples.rows[indices]], examples.targets[indices], transforms_of(indices, int(epoch))
+
+    def transforms_of(indices: np.ndarray, epoch: int) -> np.ndarray:
+        if augmentation is None:
+            return np.zeros((0, 8), np.float32)
+        each_epoch = np.isin(columns[indices], augmentation.each_epoch)
+        copies = examples.copies[indices]
+        uniform = draw_uniform(seed, examples.keys[indices], copies, np.where(each_epoch, epoch + 1, 0))
+        return draw_transforms(augmentation, uniform, each_epoch | (copies > 0), height=height, width=width)
+
+    def load(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        x, y, transforms = tf.numpy_function(read, [indices, epoch], [tf.uint8, tf.float32, tf.float32])
+        x = tf.ensure_shape(x, (None, height, width, 1))
+        return x, tf.ensure_shape(y, (None, num_classes)), tf.ensure_shape(transforms, (None, 8))
+
+    def change(x: tf.Tensor, y: tf.Tensor, transforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        x = tf.cast(x, tf.float32)
+        if augmentation is None:
+            return x, y
+        fill_mode = (augmentation.affine or Affine()).fill_mode
+        x = transform_images(x, transforms, augmentation.output_shape(height, width), fill_mode=fill_mode)
+        return x, y
+
+    loaded = batches.map(load)
+    return loaded.map(change, num_parallel_calls=len(os.sched_getaffinity(0)), deterministic=True)

@@ -30,9 +30,7 @@ DEFINITIONS = {
 """What the numbers mean, written beside them into metrics.json."""
 
 
-def score_predictions(
-    table: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0, classes: Sequence[str] | None = None
-) -> dict[str, Any]:
+def score_predictions(table: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0, classes: Sequence[str] | None = None) -> dict[str, Any]:
     """Score a predictions table.
 
     Args:
@@ -120,8 +118,7 @@ def _fold_scores(table: pd.DataFrame, classes: tuple[str, ...]) -> dict[str, Any
                 "n_groups": terms.n_groups,
                 "scores": {name: _plain(values[0]) for name, values in scores.overall.items()},
                 "per_class": {
-                    label: {name: _plain(scores.per_class[name][0, index]) for name in PER_CLASS}
-                    for index, label in enumerate(classes)
+                    label: {name: _plain(scores.per_class[name][0, index]) for name in PER_CLASS} for index, label in enumerate(classes)
                 },
             }
         )

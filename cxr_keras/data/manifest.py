@@ -35,8 +35,7 @@ def read_manifest(path: str | Path) -> pd.DataFrame:
     path = Path(path).expanduser().absolute()
     if not path.is_file():
         raise ValueError(
-            f"manifest: {path} does not exist; expected a CSV with the columns {', '.join(COLUMNS)}. "
-            "Make one with `cxr data build`."
+            f"manifest: {path} does not exist; expected a CSV with the columns {', '.join(COLUMNS)}. Make one with `cxr data build`."
         )
     try:
         manifest = pd.read_csv(path, dtype=str, keep_default_na=False)

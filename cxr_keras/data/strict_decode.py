@@ -78,11 +78,12 @@ def _decode(path: str, log: IO[bytes]) -> str:
         contents = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
         return f"unreadable: {error.strerror}"
-    log.seek(0, os.SEEK_END)
+    start = log.seek(0, os.SEEK_END)
     try:
         image = cv2.imdecode(contents, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         return f"unreadable: {error.err or 'OpenCV cannot decode it'}"
+    log.seek(start)  # the error stream shares this file's position, so it stands behind the warnings now
     warnings = [line for line in log.read().decode(errors="replace").splitlines() if "Corrupt JPEG data" in line]
     if image is None:
         return f"unreadable: {warnings[0] if warnings else 'OpenCV cannot decode it'}"
@@ -100,7 +101,7 @@ def _serve() -> None:
     """Answer each path on the standard input with its fault on the standard output, both as lines of JSON."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this process
     cv2.setNumThreads(1)
-    with tempfile.TemporaryFile() as log:
+    with tempfile.TemporaryFile(buffering=0) as log:
         os.dup2(log.fileno(), 2)
         for line in sys.stdin:
             print(json.dumps(_decode(json.loads(line), log)), flush=True)

@@ -42,7 +42,7 @@ def make_folds(manifest: pd.DataFrame, *, n_folds: int, seed: int) -> dict[str, 
         raise ValueError(f"n_folds is {n_folds}; cross-validation needs 2 or more.")
     _require_patients(manifest, needed=n_folds, purpose=f"{n_folds} folds", remedy="Take fewer folds")
     folds = _deal(manifest, n_folds=n_folds, seed=seed)
-    check_folds(manifest, folds, n_folds=n_folds)
+    check_folds(folds, manifest, n_folds=n_folds)
     return folds
 
 
@@ -67,7 +67,7 @@ def _require_patients(manifest: pd.DataFrame, *, needed: int, purpose: str, reme
         )
 
 
-def check_folds(manifest: pd.DataFrame, folds: Mapping[str, int], *, n_folds: int) -> None:
+def check_folds(folds: Mapping[str, int], manifest: pd.DataFrame, *, n_folds: int) -> None:
     """Refuse folds that do not fit a manifest.
 
     Raises:
@@ -110,7 +110,7 @@ def write_folds(path: str | Path, folds: Mapping[str, int], manifest: pd.DataFra
         ValueError: the folds do not fit the manifest.
     """
     n_folds = len(set(folds.values()))
-    check_folds(manifest, folds, n_folds=n_folds)
+    check_folds(folds, manifest, n_folds=n_folds)
     content = {
         "format": FILE_FORMAT,
         "n_folds": n_folds,
@@ -142,7 +142,7 @@ def read_folds(path: str | Path, manifest: pd.DataFrame) -> dict[str, int]:
             f"{manifest_digest(manifest)[:12]}…): images, labels, groups or files changed. Use the former manifest, or "
             "start a new run directory so that new folds are made."
         )
-    check_folds(manifest, content["folds"], n_folds=content["n_folds"])
+    check_folds(content["folds"], manifest, n_folds=content["n_folds"])
     return content["folds"]
 
 

@@ -80,7 +80,7 @@ def test_fractions_must_divide_one(make_manifest, fractions):
 def test_all_faults_of_folds_are_named_together(make_manifest):
     manifest = make_manifest({"normal": [2, 1], "viral": [1, 1]})
     with pytest.raises(ValueError) as error:
-        check_folds(manifest, {"normal0_0": 0, "normal0_1": 7, "other": 1}, n_folds=2)
+        check_folds({"normal0_0": 0, "normal0_1": 7, "other": 1}, manifest, n_folds=2)
     for part in ("3 images have no fold", "1 images are not in the manifest: other", "the folds 7 are odd, expected 0 to 1"):
         assert part in str(error.value)
 
@@ -89,7 +89,7 @@ def test_shared_group_and_absent_class_are_refused(make_manifest):
     manifest = make_manifest({"normal": [2, 1], "viral": [1, 1]})
     torn = {"normal0_0": 0, "normal0_1": 1, "normal1_0": 1, "viral0_0": 0, "viral1_0": 0}
     with pytest.raises(ValueError, match="1 patients lie in several folds: normal0; class viral is absent from fold 1"):
-        check_folds(manifest, torn, n_folds=2)
+        check_folds(torn, manifest, n_folds=2)
     with pytest.raises(ValueError, match=r"several parts: normal0.*A patient must lie in one part"):
         assert_no_shared_group(manifest, pd.Series(torn))
     with pytest.raises(ValueError, match="1 images lie in no part: normal0_0"):

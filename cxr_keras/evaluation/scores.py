@@ -100,8 +100,6 @@ def _resample(terms: Terms, *, draws: int, seed: int) -> Scores:
 
 def _entry(value: float, samples: np.ndarray) -> dict[str, Any]:
     low, high, dropped = percentile_interval(samples)
-    if np.isnan(value):
-        low = high = None
     return {"value": _plain(value), "low": low, "high": high, "dropped_draws": dropped}
 
 

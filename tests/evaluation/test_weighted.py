@@ -147,3 +147,16 @@ def test_what_has_no_denominator_is_undefined_and_not_zero():
     assert np.isnan(scores.overall["macro_f1"][0])
     assert scores.overall["weighted_sensitivity"][0] == pytest.approx(2 / 3)
     assert np.isnan(scores.overall["weighted_precision"][0])
+
+
+def test_bins_of_the_calibration_error_end_with_their_upper_edge():
+    # 0.6 is 9/15, the upper edge of the bin of 0.55: the errors -0.6 and +0.45 of one bin partly cancel.
+    probabilities = np.array([[0.6, 0.4], [0.55, 0.45]])
+    scores = weighted_scores(prepare(np.array([1, 0]), probabilities, np.arange(2)), np.ones((1, 2)))
+    assert scores.overall["expected_calibration_error"][0] == pytest.approx(0.15 / 2)
+
+
+def test_areas_need_both_kinds_of_images():
+    scores = weighted_scores(prepare(np.array([1, 1]), np.full((2, 2), 0.5), np.arange(2)), np.ones((1, 2)))
+    for name in ("auroc", "auprc"):
+        assert np.isnan(scores.per_class[name]).all(), name

@@ -36,7 +36,7 @@ class _File:
 def check_images(manifest: pd.DataFrame, *, workers: int | None = None, show_progress: bool = True) -> pd.DataFrame:
     """Find the files that are no usable images.
 
-    A file is bad if it is missing, empty, neither JPEG nor PNG, truncated, damaged (a wrong checksum, a warning of the JPEG
+    A file is bad if it is missing, empty, neither grey or RGB JPEG nor PNG, truncated, damaged (a wrong checksum, a warning of the JPEG
     library), not decodable, tiny (a side below 32 pixels), huge (above 50 million pixels, told from the header before
     decoding), constant, or changed since the manifest was built. JPEG has no checksum: bytes overwritten by others that happen to
     be valid code are noticed only as a change.

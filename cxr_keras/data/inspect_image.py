@@ -68,7 +68,7 @@ def _read_png(contents: bytes) -> Header:
 
 def _read_jpeg(contents: bytes) -> Header:
     """Walk the segments of a JPEG up to its end marker (ITU T.81, annex B)."""
-    width = height = 0
+    width = height = colours = 0
     position = 2
     while position + 4 <= len(contents):
         if contents[position] != 0xFF:
@@ -83,8 +83,8 @@ def _read_jpeg(contents: bytes) -> Header:
             position += 2
             continue
         (length,) = struct.unpack_from(">H", contents, position + 2)
-        if marker in _START_OF_FRAME and position + 9 <= len(contents):
-            height, width = struct.unpack_from(">HH", contents, position + 5)
+        if marker in _START_OF_FRAME and position + 10 <= len(contents):
+            height, width, colours = struct.unpack_from(">HHB", contents, position + 5)
         position += 2 + length
         if marker == _START_OF_SCAN:
             following = _NEXT_MARKER.search(contents, position)
@@ -93,4 +93,8 @@ def _read_jpeg(contents: bytes) -> Header:
             position = following.start()
     if contents[position : position + 2] != b"\xff\xd9":
         return Header("jpeg", width, height, "truncated: JPEG ends without its end marker")
-    return Header("jpeg", width, height, "" if width and height else "damaged: JPEG without a size")
+    if not (width and height):
+        return Header("jpeg", width, height, "damaged: JPEG without a size")
+    if colours not in (1, 3):
+        return Header("jpeg", width, height, f"unsupported: JPEG of {colours} colours, such as CMYK; save it as grey or RGB")
+    return Header("jpeg", width, height, "")

@@ -1,5 +1,6 @@
 """Every kind of bad file is found, with its reason, and no good one."""
 
+import io
 import struct
 import zlib
 
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from cxr_keras.data.check import BAD_COLUMNS, check_images, write_bad_files
 from cxr_keras.data.inspect_image import read_header
@@ -59,6 +61,16 @@ BAD = {
 }
 
 
+def _cmyk() -> bytes:
+    """OpenCV reads this, the decoder of the pipeline does not."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.dstack([NOISE] * 4), "CMYK").save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+BAD["cmyk.jpeg"] = (_cmyk(), "unsupported: JPEG of 4 colours")
+
+
 def _manifest(folder, contents: dict[str, bytes]) -> pd.DataFrame:
     for name, body in contents.items():
         (folder / name).write_bytes(body)
@@ -66,6 +78,19 @@ def _manifest(folder, contents: dict[str, bytes]) -> pd.DataFrame:
     return pd.DataFrame(
         {"image_id": names, "path": [str(folder / name) for name in names], "sha256": [file_sha256(folder / name) for name in names]}
     )
+
+
+def test_what_passes_can_be_decoded_and_what_fails_early_cannot():
+    """The check and the decoder of the pipeline agree, except on damage that the decoder fills with grey without a word."""
+    from cxr_keras.pixels.decode import decode_gray
+
+    for contents in GOOD.values():
+        header = read_header(contents)
+        assert decode_gray(contents).shape == (header.height, header.width, 1)
+    for name, (contents, _) in BAD.items():
+        if name != "huge.png" and read_header(contents).fault:
+            with pytest.raises(ValueError):
+                decode_gray(contents)
 
 
 def test_good_files_pass(tmp_path):

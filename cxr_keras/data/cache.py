@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxr_keras.data.parallel import default_workers
 from cxr_keras.pixels.decode import DecodeSettings, decode_and_resize
 from cxr_keras.progress import track
 from cxr_keras.runs.files import read_json, write_json
@@ -282,7 +283,7 @@ def _decode_row(images: np.memmap, item: tuple[int, str, str, str], settings: De
 
 def _in_threads(function: Callable[[Any], Any], items: Sequence[Any], *, workers: int | None) -> Iterator[Any]:
     """Map in threads (decoding leaves Python's lock), keeping only a few results ahead; Ctrl-C drops what has not begun."""
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or default_workers()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     try:
         running: deque[Future[Any]] = deque()

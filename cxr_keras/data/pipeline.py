@@ -7,7 +7,6 @@ exactly the batches that it would have seen without the interruption.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -17,6 +16,7 @@ import tensorflow as tf
 
 from cxr_keras.data.augment import Affine, Augmentation, draw_transforms, draw_uniform, transform_images
 from cxr_keras.data.cache import PixelCache
+from cxr_keras.data.parallel import default_workers
 
 _PREFETCH = 2
 """Batches made ahead; two keep a training step from waiting and cost 13 MB at 32 × 224 × 224."""
@@ -99,9 +99,8 @@ def expand_classes(examples: Examples, *, columns: Sequence[int], to: str | floa
     Args:
         examples: originals only.
         columns: the class columns to expand.
-        to: "level" expands each to the mean size of the other classes (Božičković: COVID up to about the rest; all classes
-            listed: to the largest); a number is the wanted ratio of all examples of other classes to those of the expanded one
-            (Chapin: 1.2).
+        to: "level" expands each up to the largest class (Božičković: COVID up to the rest); a number is the ratio of the
+            largest class to the expanded one that shall remain (Chapin: 1.2).
         seed: of the run.
 
     Returns:
@@ -117,13 +116,9 @@ def expand_classes(examples: Examples, *, columns: Sequence[int], to: str | floa
     odd = [column for column in columns if not 0 <= column < num_classes or not counts[column]]
     if odd or not len(columns):
         raise ValueError(f"columns {list(columns)} cannot be expanded: the classes have {counts.tolist()} examples")
-    others = [column for column in range(num_classes) if column not in columns]
-    if to == "level":
-        goal = float(counts[others].mean()) if others else float(counts.max())
-    elif isinstance(to, str) or not to > 0 or not others:
-        raise ValueError(f'`to` must be "level", or a ratio above 0 with a class left that is not expanded; got {to!r}')
-    else:
-        goal = float(counts[others].sum()) / to
+    if (isinstance(to, str) and to != "level") or (not isinstance(to, str) and not to >= 1):
+        raise ValueError(f'`to` must be "level", or the ratio (1 or more) of the largest class to the expanded one; got {to!r}')
+    goal = counts.max() / (1.0 if isinstance(to, str) else to)
     parts = [(np.arange(len(examples)), np.zeros(len(examples), np.int64))]
     for column in sorted(set(columns)):
         originals = np.flatnonzero(examples.columns == column)
@@ -192,7 +187,9 @@ def training_dataset(
     if class_weights is not None:
         weights = tf.constant(class_weights, tf.float32)
         batches = batches.map(lambda x, y: (x, y, tf.linalg.matvec(y, weights)))
-    return batches.prefetch(_PREFETCH)
+    # Said aloud, since `flat_map` does not know it and Keras asks.
+    endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+    return batches.apply(endless).prefetch(_PREFETCH)
 
 
 def evaluation_dataset(
@@ -227,7 +224,7 @@ def evaluation_dataset(
     order = tf.data.Dataset.range(len(examples)).batch(batch_size)
     batches = order.map(lambda indices: (indices, tf.constant(0, tf.int64)))
     gathered = _gather(batches, images, examples, seed=seed, augmentation=augmentation)
-    return gathered.apply(tf.data.experimental.assert_cardinality(steps_per_epoch(len(examples), batch_size))).prefetch(_PREFETCH)
+    return gathered.prefetch(_PREFETCH)
 
 
 def _gather(
@@ -265,4 +262,4 @@ def _gather(
         return x, y
 
     loaded = batches.map(load)
-    return loaded.map(change, num_parallel_calls=len(os.sched_getaffinity(0)), deterministic=True)
+    return loaded.map(change, num_parallel_calls=default_workers(), deterministic=True)

@@ -194,7 +194,9 @@ def _decode_png(contents: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([tf.debugging.Assert(is_png, ["the file is neither JPEG nor PNG"])]):
         contents = tf.identity(contents)
     # Asked for 16 bits, TensorFlow gives 8-bit files as value × 257, so one division serves both depths, exactly.
-    return tf.cast(tf.io.decode_png(contents, channels=1, dtype=tf.uint16), tf.float32) / 257.0
+    # In float64, as the graph optimiser turns the division into a product with the rounded 1/257.
+    pixels = tf.io.decode_png(contents, channels=1, dtype=tf.uint16)
+    return tf.cast(tf.cast(pixels, tf.float64) / 257.0, tf.float32)
 
 
 def _decode_and_resize(contents: tf.Tensor, settings: DecodeSettings) -> tf.Tensor:

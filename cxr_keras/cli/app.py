@@ -16,9 +16,7 @@ from cxr_keras.cli import data as data_commands
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Chest X-ray classification with Keras."
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Chest X-ray classification with Keras.")
 app.add_typer(data_commands.app, name="data", help="Build, check and draw image sets.")
 
 Config = Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped config (see `cxr configs`).")]

@@ -9,8 +9,9 @@ import pandas as pd
 
 from cxr_keras.config.schema import DataSection
 from cxr_keras.data.check import check_images
+from cxr_keras.data.describe import describe_manifest
 from cxr_keras.data.labels import permute_labels
-from cxr_keras.data.manifest import describe_manifest, read_manifest, write_manifest
+from cxr_keras.data.manifest import read_manifest, write_manifest
 from cxr_keras.data.phantom import generate_phantom
 from cxr_keras.data.sources import build_manifest
 from cxr_keras.data.subsample import subsample_by_group

@@ -17,9 +17,9 @@ from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.folds import assert_no_shared_group
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest
-from cxr_keras.data.pipeline import Examples, evaluation_dataset, examples_of
+from cxr_keras.data.pipeline import Examples, examples_of
 from cxr_keras.evaluation.scores import score_predictions
-from cxr_keras.recipes.batches import expanded, open_cache, training_data
+from cxr_keras.recipes.batches import batches_in_order, expanded, open_cache, training_data
 from cxr_keras.recipes.weights import weights_of_fold
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import write_atomically, write_csv, write_json
@@ -65,7 +65,9 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
     curves = examples.get("validation")
     if curves is None and config.split.curves_on_test and epochs is None:
         curves = examples["test"]
-    data = training_data(cache.images, training, curves, config=config, fold=fold, weights=weights, jit=settings.jit_compile)
+    data = training_data(
+        cache.images, training, curves, config=config, fold=fold, classes=classes, weights=weights, jit=settings.jit_compile
+    )
     state = run_phases(model, phases, data, settings=settings, folder=folder, display=display)
 
     for part, name in (("validation", "validation_predictions.csv"), ("test", "predictions.csv")):
@@ -136,8 +138,7 @@ def predict_table(
     config: RunConfig,
 ) -> pd.DataFrame:
     """Predict a part: one row an image with its id, patient group, fold, label and one probability a class."""
-    dataset = evaluation_dataset(images, examples, batch_size=config.evaluation.batch_size)
-    probabilities, _ = predict_probabilities(model, dataset)
+    probabilities, _ = predict_probabilities(model, batches_in_order(images, examples, config))
     table = manifest[["image_id", "group_id", "label"]].reset_index(drop=True)
     table.insert(2, "fold", fold)
     for index, name in enumerate(classes):

@@ -43,8 +43,8 @@ def weights_of_fold(value: str | None, *, architecture: str, fold: int, folder: 
     for column, what in (("sha256", "images"), ("group_id", "patients")):
         if shared := set(seen[column]) & set(held_out[column]):
             raise ValueError(
-                f"{path} was trained on {len(shared)} {what} that fold {fold} holds out, so its scores would be too good. Use weights of a run "
-                "with the same folds and {fold} in the path, or weights from other images."
+                f"{path} was trained on {len(shared)} {what} that fold {fold} holds out, so its scores would be too good. Use weights "
+                "of a run with the same folds and {fold} in the path, or weights from other images."
             )
     return path
 

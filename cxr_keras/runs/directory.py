@@ -29,9 +29,7 @@ def hold_run_directory(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(
-                f"Another process is working in {path}. Wait for it, or choose another directory with --run."
-            ) from None
+            raise ValueError(f"Another process is working in {path}. Wait for it, or choose another directory with --run.") from None
         yield
 
 
@@ -65,9 +63,7 @@ def open_run_directory(path: Path, *, verb: str, config_yaml: str, settings: dic
     found = {item.name for item in path.iterdir() if not item.name.startswith(".")} if path.is_dir() else set()
     foreign = sorted(found - allowed)
     if foreign:
-        raise ValueError(
-            f"{path} holds files that are no run ({', '.join(foreign[:5])}). Choose an empty or new directory with --run DIR."
-        )
+        raise ValueError(f"{path} holds files that are no run ({', '.join(foreign[:5])}). Choose an empty or new directory with --run DIR.")
     write_text(path / CONFIG_FILE, config_yaml)
     write_json(path / IDENTITY_FILE, identity)
     return False

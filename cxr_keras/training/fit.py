@@ -146,6 +146,7 @@ def _run_phase(
         initial_epoch=first_epoch,
         epochs=first_epoch - state.epochs_in_phase + phase.epochs,
         callbacks=callbacks,
+        shuffle=False,  # the dataset carries its own order
         verbose=0,
     )
 

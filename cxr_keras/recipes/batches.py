@@ -1,0 +1,120 @@
+"""The config's data settings as the arguments of cache and pipeline."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cxr_keras.config.schema import RunConfig
+from cxr_keras.data.augment import Affine, Augmentation, RandomCrop
+from cxr_keras.data.cache import PixelCache, open_pixel_cache
+from cxr_keras.data.pipeline import Examples, evaluation_dataset, expand_classes, steps_per_epoch, training_dataset
+from cxr_keras.pixels.decode import DecodeSettings
+from cxr_keras.training.fit import TrainingData
+
+
+def cache_folder() -> Path:
+    """Where decoded pixels lie: `CXR_CACHE`, else `cxr_keras` in the user's cache folder."""
+    if given := os.environ.get("CXR_CACHE"):
+        return Path(given).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cxr_keras"
+
+
+def open_cache(manifest: pd.DataFrame, config: RunConfig, *, show_progress: bool) -> PixelCache:
+    """Open (or fill) the pixel cache for these images at the config's size."""
+    height, width = config.data.stored_size or config.data.image_size
+    settings = DecodeSettings(height=height, width=width, resize=config.data.resize, clahe=config.data.clahe)
+    return open_pixel_cache(manifest, settings, cache_dir=cache_folder() / "pixels", show_progress=show_progress)
+
+
+def expanded(examples: Examples, config: RunConfig, classes: tuple[str, ...]) -> Examples:
+    """The training examples, with augmented copies where the config expands classes."""
+    settings = config.augmentation
+    if settings.mode != "copies":
+        return examples
+    return expand_classes(examples, columns=augmented_columns(config, classes), to=settings.expand_to, seed=config.seed)
+
+
+def augmented_columns(config: RunConfig, classes: tuple[str, ...]) -> list[int]:
+    """Columns of the classes that the config varies.
+
+    Raises:
+        ValueError: a class is named that the images do not have.
+    """
+    chosen = classes if config.augmentation.classes == "all" else config.augmentation.classes
+    if unknown := sorted(set(chosen) - set(classes)):
+        raise ValueError(f"augmentation.classes names {', '.join(unknown)}; the classes here are {', '.join(classes)}.")
+    return [classes.index(name) for name in chosen]
+
+
+def augmentation_of(config: RunConfig, classes: tuple[str, ...]) -> Augmentation | None:
+    """What is varied in training images; `None` for nothing."""
+    settings = config.augmentation
+    if not settings.affine and not settings.random_crop and config.data.stored_size is None:
+        return None
+    affine = Affine(
+        rotation_degrees=settings.rotation_degrees,
+        zoom=settings.zoom,
+        shift=settings.shift,
+        horizontal_flip=settings.horizontal_flip,
+    )
+    varied = tuple(augmented_columns(config, classes)) if settings.mode == "each_epoch" else ()
+    return Augmentation(affine=affine if settings.affine else None, crop=_crop(config), each_epoch=varied)
+
+
+def _crop(config: RunConfig) -> RandomCrop | None:
+    """The window that training cuts at random and evaluation at the centre; `None` where images are stored at their final size."""
+    return RandomCrop(*config.data.image_size) if config.data.stored_size else None
+
+
+def batches_in_order(images: np.ndarray, examples: Examples, config: RunConfig) -> object:
+    """One pass over examples in their order, unvaried, for validation and prediction."""
+    crop = _crop(config)
+    augmentation = Augmentation(crop=crop) if crop else None
+    return evaluation_dataset(images, examples, batch_size=config.evaluation.batch_size, augmentation=augmentation)
+
+
+def training_data(
+    images: np.ndarray,
+    training: Examples,
+    validation: Examples | None,
+    *,
+    config: RunConfig,
+    fold: int,
+    classes: tuple[str, ...],
+    weights: np.ndarray | None,
+    jit: bool,
+) -> TrainingData:
+    """The batches of one fold.
+
+    Args:
+        images: the pixel cache's images.
+        training: what is trained on.
+        validation: what each epoch is scored on, if anything.
+        config: batch size, augmentation, seed.
+        fold: number of the fold.
+        classes: class names in the order of the outputs.
+        weights: class weights, float32 (classes,), or `None`.
+        jit: under XLA every batch has the same size, because another size would be compiled again; the last, smaller one is left out.
+    """
+    size = min(config.data.batch_size, len(training))
+    augmentation = augmentation_of(config, classes)
+
+    def batches(first_epoch: int) -> object:
+        return training_dataset(
+            images,
+            training,
+            batch_size=size,
+            seed=config.seed,
+            fold=fold,
+            first_epoch=first_epoch,
+            augmentation=augmentation,
+            class_weights=weights,
+            drop_remainder=jit,
+        )
+
+    shown = None if validation is None else batches_in_order(images, validation, config)
+    return TrainingData(batches, steps_per_epoch(len(training), size, drop_remainder=jit), shown)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +10,7 @@ from typing import Annotated
 import typer
 
 from cxr_keras.cli import data as data_commands
-
-# Before TensorFlow is imported anywhere: its start-up lines are no news to the user.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+from cxr_keras.startup import start_backend
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Chest X-ray classification with Keras.")
 app.add_typer(data_commands.app, name="data", help="Build, check and draw image sets.")
@@ -29,9 +25,11 @@ Run = Annotated[Path | None, typer.Option("--run", help="Run directory; default 
 def cv(config: Config, overrides: Overrides = None, sample: Sample = False, run: Run = None) -> None:
     """Cross-validate a config: folds that no patient crosses. The same command continues an interrupted run."""
     from cxr_keras.config.loader import load_config
-    from cxr_keras.recipes.cross_validate import cross_validate
 
     settings = load_config(config, overrides or (), sample=sample)
+    start_backend()
+    from cxr_keras.recipes.cross_validate import cross_validate
+
     cross_validate(settings, run or _run_folder(settings.name, "cv", sample))
 
 
@@ -39,9 +37,11 @@ def cv(config: Config, overrides: Overrides = None, sample: Sample = False, run:
 def train(config: Config, overrides: Overrides = None, sample: Sample = False, run: Run = None) -> None:
     """Train a config on one split and score its test part. The same command continues an interrupted run."""
     from cxr_keras.config.loader import load_config
-    from cxr_keras.recipes.train import train as train_recipe
 
     settings = load_config(config, overrides or (), sample=sample)
+    start_backend()
+    from cxr_keras.recipes.train import train as train_recipe
+
     train_recipe(settings, run or _run_folder(settings.name, "train", sample))
 
 
@@ -74,6 +74,7 @@ def configs() -> None:
 @app.command()
 def models() -> None:
     """List the architectures and their parameters."""
+    start_backend()
     import models_zoo
 
     for name in models_zoo.list_models():

@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True)
 def build(
     source: Annotated[list[str], typer.Option(help="reader:PATH, e.g. kermany:DIR; may be given several times.")],
     out: Annotated[Path, typer.Option(help="The manifest to write (CSV).")],
-    labels: Annotated[str, typer.Option(help="Label scheme: binary, three or four.")] = "binary",
+    labels: Annotated[str, typer.Option(help="Label scheme: binary, three, four or as_given.")] = "binary",
     patients: Annotated[str, typer.Option(help="known, or one_per_image for sources that know no patients.")] = "known",
     label_map: Annotated[list[str] | None, typer.Option(help="from=to, e.g. 'Lung_Opacity=pneumonia'; several.")] = None,
 ) -> None:

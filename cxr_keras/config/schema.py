@@ -21,9 +21,11 @@ class Section(BaseModel):
 class DataSection(Section):
     """Which images, with which labels, at which size."""
 
-    manifest: str | None = Field(None, description="CSV made by `cxr data build`; instead of `sources`")
+    manifest: str | None = Field(None, description="CSV made by `cxr data build`, labels included; instead of `sources`")
     sources: tuple[str, ...] = Field((), description="reader:PATH, for example kermany:/data/chest_xray; several combine")
     labels: Literal["binary", "three", "four", "as_given"] = Field("binary", description="label scheme; as_given takes the source's own")
+    label_map: dict[str, str] = Field(default_factory=dict, description="label of a source to class, or to skip")
+    on_label_conflict: Literal["error", "drop", "first_source"] = Field("error", description="identical files of different class")
     patients: Literal["known", "one_per_image"] = Field("known", description="one_per_image admits sources that know no patients")
     image_size: tuple[int, int] = Field((224, 224), description="height and width in pixels that the network sees")
     stored_size: tuple[int, int] | None = Field(None, description="height and width before a random crop; default image_size")

@@ -38,8 +38,13 @@ def manifest_of(data: DataSection, *, seed: int) -> pd.DataFrame:
         manifest = read_manifest(Path(data.manifest).expanduser())
     elif data.sources:
         _draw_missing_phantoms(data)
-        patients = None if data.patients == "known" else data.patients
-        manifest = build_manifest(list(data.sources), labels=data.labels, patients=patients)
+        manifest = build_manifest(
+            data.sources,
+            labels=data.labels,
+            patients=None if data.patients == "known" else data.patients,
+            label_map=data.label_map or None,
+            on_label_conflict=data.on_label_conflict,
+        )
     else:
         raise ValueError(
             "This config names no images. Give them with data.sources=[kermany:/path/to/chest_xray], with data.manifest=FILE made by "

@@ -17,6 +17,7 @@ from typing import Any
 
 from cxr_keras.runs.directory import DONE_FILE
 from cxr_keras.runs.files import read_json, write_json
+from cxr_keras.startup import start_backend
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -39,12 +40,14 @@ class Job:
         folder: the job's own folder.
         arguments: keyword arguments, plain JSON values.
         environment: variables set before the interpreter starts.
+        uses_backend: start Keras, without its start-up lines, before the call.
     """
 
     call: str
     folder: Path
     arguments: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    uses_backend: bool = True
 
     @property
     def done(self) -> bool:
@@ -62,7 +65,7 @@ def run_jobs(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if job.done:
             continue
-        write_json(job.folder / "job.json", {"call": job.call, "arguments": job.arguments})
+        write_json(job.folder / "job.json", {"call": job.call, "arguments": job.arguments, "uses_backend": job.uses_backend})
         command = [sys.executable, "-m", "cxr_keras.runs.jobs", str(job.folder)]
         process = subprocess.Popen(command, env=os.environ | job.environment)
         try:
@@ -91,6 +94,8 @@ def main(folder: str) -> int:
     job = read_json(Path(folder) / "job.json")
     module, function = job["call"].split(":")
     try:
+        if job["uses_backend"]:
+            start_backend()
         getattr(importlib.import_module(module), function)(folder=Path(folder), **job["arguments"])
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -11,7 +11,7 @@ def class_weights(setting: str | Mapping[str, float], classes: Sequence[str], *,
     """Turn the config's setting into one weight a class.
 
     Args:
-        setting: "none"; "balanced", n / (number of classes · n of the class), scikit-learn's rule, so that the mean weight over the training
+        setting: "none"; "balanced", n / (classes · n of the class), scikit-learn's rule, so that the mean weight over the training
             images is 1; or a mapping from each class to its weight (Laban: normal 3, pneumonia 1).
         classes: class names in the order of the model's outputs.
         training_labels: the labels of the training images only; validation and test labels have no say.

@@ -25,7 +25,7 @@ def job(tmp_path, monkeypatch):
         "    pass\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return lambda name, folder="a", **rest: Job(CALL.format(name), tmp_path / folder, {"value": 3}, **rest)
+    return lambda name, folder="a", **rest: Job(CALL.format(name), tmp_path / folder, {"value": 3}, uses_backend=False, **rest)
 
 
 def test_a_job_runs_once_in_its_own_environment(job):
@@ -65,5 +65,5 @@ def test_exit_codes(tmp_path, monkeypatch, job):
     monkeypatch.syspath_prepend(str(tmp_path))
     for name, code in (("work", 0), ("refuse", USER_ERROR), ("stop", INTERRUPTED)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "job.json").write_text(json.dumps({"call": CALL.format(name), "arguments": {"value": 1}}))
+        (tmp_path / name / "job.json").write_text(json.dumps({"call": CALL.format(name), "arguments": {"value": 1}, "uses_backend": False}))
         assert main(str(tmp_path / name)) == code

@@ -106,7 +106,7 @@ def build_model(config: RunConfig, *, num_classes: int, fold: int, folder: Path)
     dropout = get_strategy(config.training.strategy).head_dropout
     if dropout is not None:
         params.setdefault("dropout", dropout)
-    weights = weights_of_fold(config.model.weights, architecture=config.model.name, fold=fold, folder=folder)
+    weights = weights_of_fold(config.model, fold=fold, folder=folder)
     return models_zoo.build(config.model.name, config.data.image_size, num_classes, weights=weights, **params)
 
 

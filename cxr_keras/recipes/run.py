@@ -16,6 +16,7 @@ from cxr_keras.recipes.batches import open_cache
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
 from cxr_keras.recipes.fold import PARTS_FILE
 from cxr_keras.recipes.results import write_results
+from cxr_keras.recipes.weights import check_model
 from cxr_keras.runs.directory import open_run_directory
 from cxr_keras.runs.files import read_json, write_csv, write_json
 from cxr_keras.runs.jobs import Job
@@ -31,6 +32,8 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     Returns:
         The manifest without bad files, also written as `manifest.csv`.
     """
+    folds = range(config.cross_validation.folds) if verb == "cv" else range(1)
+    check_model(config.model, image_size=config.data.image_size, folds=folds)
     announce_phantom(config)
     manifest = manifest_of(config.data, seed=config.seed)
     manifest = refuse_or_skip_bad_files(manifest, policy=config.data.on_bad_files, folder=folder)

@@ -7,21 +7,43 @@ from pathlib import Path
 
 import pandas as pd
 
+import models_zoo
+from cxr_keras.config.schema import ModelSection
 from cxr_keras.data.manifest import read_manifest
 from cxr_keras.weights import resolve_weights
 
 PARTS_FILE = "parts.csv"
 
 
-def weights_of_fold(value: str | None, *, architecture: str, fold: int, folder: Path) -> str | Path | None:
+def check_model(model: ModelSection, *, image_size: tuple[int, int], folds: range) -> None:
+    """Refuse an architecture, parameters or weights that cannot be used, before any image is read.
+
+    Args:
+        model: the config's model section.
+        image_size: height and width in pixels.
+        folds: the folds that will be trained; each has its own weights file where the path holds "{fold}".
+
+    Raises:
+        ValueError: unknown architecture or parameter, too small images, or weights that are missing or do not fit.
+    """
+    smallest = models_zoo.get_spec(model.name).minimum_image_size
+    models_zoo.check_parameters(model.name, model.params)
+    if min(image_size) < smallest:
+        raise ValueError(f"{model.name} needs images of {smallest} pixels or more; data.image_size is {list(image_size)}.")
+    if model.weights is None:
+        return
+    for value in dict.fromkeys(model.weights.replace("{fold}", str(fold)) for fold in folds):
+        resolve_weights(value, architecture=model.name, parameters=model.params)
+
+
+def weights_of_fold(model: ModelSection, *, fold: int, folder: Path) -> str | Path | None:
     """Resolve the config's `model.weights` for one fold.
 
     Weights that a run of this package trained carry their own parts beside them, so their training images are known: none of them may be
     an image, or belong to a patient, that this fold holds out. Of other files the training images are unknown, which is said.
 
     Args:
-        value: null, "imagenet", or a path in which "{fold}" stands for the number of the fold.
-        architecture: name of the architecture.
+        model: the config's model section; "{fold}" in its weights stands for the number of the fold.
         fold: number of the fold.
         folder: the fold's folder with its `parts.csv`; the run directory above holds the manifest.
 
@@ -31,10 +53,10 @@ def weights_of_fold(value: str | None, *, architecture: str, fold: int, folder: 
     Raises:
         ValueError: the file is missing or of another architecture, or its training saw images or patients that this fold holds out.
     """
-    if value is None or value == "imagenet":
-        return resolve_weights(value, architecture=architecture)
-    path = resolve_weights(value.replace("{fold}", str(fold)), architecture=architecture)
-    assert isinstance(path, Path)
+    value = None if model.weights is None else model.weights.replace("{fold}", str(fold))
+    path = resolve_weights(value, architecture=model.name, parameters=model.params)
+    if not isinstance(path, Path):
+        return path
     if not (path.parent / PARTS_FILE).exists():
         print(f"weights {path}: the images they were trained on are not recorded beside them", file=sys.stderr)
         return path

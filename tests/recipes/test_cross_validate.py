@@ -1,0 +1,86 @@
+import os
+import signal
+import time
+
+import pandas as pd
+import pytest
+
+from cxr_keras.data.manifest import read_manifest
+from cxr_keras.runs.files import read_json
+
+
+def test_a_cross_validation_from_images_to_results(cxr, tmp_path):
+    code, output, errors = cxr("cv", "mini_vgg")
+    assert code == 0, errors
+    run = tmp_path / "runs" / "mini_vgg-cv"
+    lines = output.strip().splitlines()
+    assert lines[0].startswith("PHANTOM") and lines[-1].startswith("PHANTOM")
+    assert "logistic regression on 8x8 thumbnails" in output
+    assert "fold 1 of 2, phase all, epoch 2/2" in errors
+
+    manifest, predictions = read_manifest(run / "manifest.csv"), pd.read_csv(run / "predictions.csv")
+    assert sorted(predictions["image_id"]) == sorted(manifest["image_id"])
+    assert predictions.groupby("group_id")["fold"].nunique().max() == 1
+    metrics = read_json(run / "metrics.json")
+    assert metrics["n_images"] == len(manifest) and metrics["folds"]["count"] == 2
+    for name in ("config.yaml", "environment.json", "folds.json", "summary.md", "figures/roc.png", "figures/confusion_matrix.png"):
+        assert (run / name).stat().st_size > 0
+    for fold in ("fold-0", "fold-1"):
+        left = {path.name for path in (run / fold).iterdir()}
+        assert {"history.csv", "predictions.csv", "metrics.json", "model.keras", "done.json"} <= left
+        assert "state.npz" not in left
+
+    before = (run / "fold-0" / "done.json").stat().st_mtime_ns
+    code, again, _ = cxr("cv", "mini_vgg")
+    assert code == 0 and again == output and (run / "fold-0" / "done.json").stat().st_mtime_ns == before
+
+    code, _, errors = cxr("cv", "mini_vgg", "seed=1")
+    assert code == 2 and "holds another run" in errors and "seed: 0 there, 1 now" in errors and "Traceback" not in errors
+
+
+def test_a_killed_run_continues_to_the_same_predictions(cxr, tmp_path):
+    assert cxr("cv", "mini_vgg", "--run", "whole")[0] == 0
+    for number, kind in enumerate((signal.SIGKILL, signal.SIGINT)):
+        run = tmp_path / f"broken-{number}"
+        process = cxr("cv", "mini_vgg", "--run", run.name, start=True)
+        for _ in range(1200):
+            if (run / "fold-0" / "state.npz").exists():
+                break
+            time.sleep(0.05)
+        os.killpg(process.pid, kind)  # what a terminal does: the run and its job
+        _, errors = process.communicate(timeout=60)
+        assert not (run / "predictions.csv").exists()
+        if kind == signal.SIGINT:
+            assert process.returncode == 130 and "The same command continues" in errors and "Traceback" not in errors
+        code, _, errors = cxr("cv", "mini_vgg", "--run", run.name)
+        assert code == 0 and f"continues {run.name}" in errors
+        assert (run / "predictions.csv").read_bytes() == (tmp_path / "whole" / "predictions.csv").read_bytes()
+
+
+def test_jax_gives_the_same_folds_and_finishes(cxr, tmp_path):
+    pytest.importorskip("jax")
+    code, _, errors = cxr("cv", "mini_vgg", "--run", "jax", "training.phases.all.epochs=1", environment={"KERAS_BACKEND": "jax"})
+    assert code == 0, errors
+    from cxr_keras.data.folds import make_folds
+
+    folds = make_folds(read_manifest(tmp_path / "jax" / "manifest.csv"), n_folds=2, seed=0)
+    assert read_json(tmp_path / "jax" / "folds.json")["folds"] == folds
+    assert read_json(tmp_path / "jax" / "environment.json")["backend"] == "jax"
+
+
+def test_bozickovic_carries_the_epochs_of_an_initial_split(cxr, tmp_path):
+    settings = [
+        "training.phases={all: {epochs: 3, patience: 1, optimizer: sgd, learning_rate: 0.01}}",
+        "training.keep=best",
+        "split.curves_on_test=false",
+        "cross_validation.protocol=bozickovic",
+        "augmentation={mode: copies, classes: [normal], horizontal_flip: true}",
+    ]
+    code, output, errors = cxr("cv", "mini_vgg", *settings, "--run", "b")
+    assert code == 0, errors
+    carried = read_json(tmp_path / "b" / "initial" / "done.json")["phases"][0]["epochs_kept"]
+    for fold in ("fold-0", "fold-1"):
+        done = read_json(tmp_path / "b" / fold / "done.json")
+        assert done["phases"][0]["epochs_run"] == carried and done["images"]["validation"] == 0
+        assert done["training_examples"] > done["images"]["train"]
+    assert "optimistic" in output

@@ -15,7 +15,7 @@ from cxr_keras.runs.directory import hold_run_directory
 from cxr_keras.runs.jobs import run_jobs
 
 
-def cross_validate(config: RunConfig, folder: Path) -> dict[str, Any]:
+def cross_validate(config: RunConfig, folder: str | Path) -> dict[str, Any]:
     """Cross-validate a config; the same call continues an interrupted run.
 
     Protocol "plain": from each training part a share of the patients may be kept apart to choose the epoch on. Protocol "bozickovic":
@@ -31,6 +31,7 @@ def cross_validate(config: RunConfig, folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: the images, folds or settings cannot be used, or the directory holds another run.
     """
+    folder = Path(folder)
     with hold_run_directory(folder):
         manifest = open_run(config, folder, verb="cv")
         folds = _folds_of_run(config, folder, manifest)

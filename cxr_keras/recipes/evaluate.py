@@ -9,7 +9,7 @@ from cxr_keras.evaluation import read_predictions
 from cxr_keras.recipes.results import write_results
 
 
-def evaluate(predictions_path: Path, *, folder: Path, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
+def evaluate(predictions_path: str | Path, *, folder: str | Path, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
     """Score a predictions table, print it and write `metrics.json`, `summary.md` and the figures.
 
     Args:
@@ -25,6 +25,7 @@ def evaluate(predictions_path: Path, *, folder: Path, draws: int = 2000, seed: i
     Raises:
         ValueError: the table has faults; all are listed.
     """
+    predictions_path, folder = Path(predictions_path), Path(folder)
     predictions = read_predictions(predictions_path)
     scores = write_results(
         predictions,

@@ -18,7 +18,7 @@ from cxr_keras.runs.jobs import run_jobs
 LEDGER_FILE = "test_readings.csv"
 
 
-def train(config: RunConfig, folder: Path) -> dict[str, Any]:
+def train(config: RunConfig, folder: str | Path) -> dict[str, Any]:
     """Train on one split and score its test part; the same call continues an interrupted run.
 
     Args:
@@ -31,6 +31,7 @@ def train(config: RunConfig, folder: Path) -> dict[str, Any]:
     Raises:
         ValueError: the images, parts or settings cannot be used, or the directory holds another run.
     """
+    folder = Path(folder)
     with hold_run_directory(folder):
         manifest = open_run(config, folder, verb="train")
         if (folder / "split.json").exists():

@@ -6,7 +6,7 @@ from cxr_keras.runs.files import file_sha256, read_json
 def test_the_official_test_labels_are_read_once_and_noted(cxr, tmp_path):
     settings = ["split.kind=official", "split.curves_on_test=false", "split.validation=0.2"]
     for _ in range(2):
-        code, output, errors = cxr("train", "mini_vgg", *settings)
+        code, _, errors = cxr("train", "mini_vgg", *settings)
         assert code == 0, errors
     ledger = pd.read_csv(tmp_path / "runs" / "test_readings.csv")
     assert len(ledger) == 1 and ledger["run"][0] == "mini_vgg-train"

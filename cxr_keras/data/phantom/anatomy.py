@@ -107,12 +107,12 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
 
 
 def draw_pose(rng: np.random.Generator, size: int) -> Pose:
-    """Draw the pose of one image: turned by up to 4 degrees, zoomed, shifted, breathed in more or less."""
+    """Draw the pose of one image: turned by up to 3 degrees, zoomed, shifted, breathed in more or less."""
     return Pose(
         size=size,
-        rotation_degrees=rng.uniform(-4.0, 4.0),
-        zoom=rng.uniform(0.9, 1.1),
-        shift=(rng.uniform(-0.09, 0.09), rng.uniform(-0.08, 0.08)),
+        rotation_degrees=rng.uniform(-3.0, 3.0),
+        zoom=rng.uniform(1.04, 1.18),
+        shift=(rng.uniform(-0.06, 0.06), rng.uniform(-0.05, 0.05)),
         breath=rng.uniform(-0.05, 0.05),
     )
 
@@ -126,10 +126,7 @@ def smooth_outline(points: Points, *, closed: bool = True, steps: int = 8) -> Po
     t = (np.arange(steps) / steps)[None, :, None]
     before, start, end, after = (part[:, None, :] for part in (before, start, end, after))
     curve = 0.5 * (
-        2 * start
-        + (end - before) * t
-        + (2 * before - 5 * start + 4 * end - after) * t**2
-        + (3 * start - before - 3 * end + after) * t**3
+        2 * start + (end - before) * t + (2 * before - 5 * start + 4 * end - after) * t**2 + (3 * start - before - 3 * end + after) * t**3
     )
     flat = curve.reshape(-1, 2)
     return flat if closed else np.concatenate([flat, points[-1:]])
@@ -178,10 +175,10 @@ def lung_outline(anatomy: Anatomy, side: int, breath: float = 0.0) -> Points:
     points = np.array(
         [
             (inner + 0.02, -0.6),
-            (0.2, -0.72 + anatomy.apex),
-            (0.31, -0.75 + anatomy.apex),
-            (0.44, -0.66 + anatomy.apex),
-            (0.56 + wall * 0.6, -0.42),
+            (0.18, -0.74 + anatomy.apex),
+            (0.28, -0.78 + anatomy.apex),
+            (0.39, -0.7 + anatomy.apex),
+            (0.53 + wall * 0.6, -0.44),
             (0.64 + wall, -0.12),
             (0.68 + wall, 0.16),
             (0.7 + wall * 0.6, 0.4),
@@ -202,12 +199,35 @@ def lung_outline(anatomy: Anatomy, side: int, breath: float = 0.0) -> Points:
 
 def heart_outline(anatomy: Anatomy) -> Points:
     """Outline of heart and great vessels in patient coordinates, the apex to image right, (n, 2)."""
-    angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-    tilt = np.deg2rad(anatomy.heart_tilt)
-    long_axis, short_axis = 0.33 * anatomy.heart_size, 0.24 * anatomy.heart_size
-    x, y = long_axis * np.cos(angles), short_axis * np.sin(angles)
-    turned = np.stack([x * np.cos(tilt) - y * np.sin(tilt), x * np.sin(tilt) + y * np.cos(tilt)], axis=1)
-    return turned * [anatomy.chest_width, anatomy.chest_height] + [0.1 + anatomy.heart_offset, 0.2 * anatomy.chest_height]
+    size = anatomy.heart_size
+    tilt = np.deg2rad(anatomy.heart_tilt - 35.0)
+    points = np.array(
+        [
+            (-0.06, -0.75),
+            (0.05, -0.75),
+            (0.09, -0.45),
+            (0.13, -0.3),
+            (0.11, -0.18),
+            (0.16, -0.06),
+            (0.26, 0.08),
+            (0.36, 0.24),
+            (0.4, 0.38),
+            (0.33, 0.47),
+            (0.1, 0.5),
+            (-0.1, 0.46),
+            (-0.19, 0.34),
+            (-0.2, 0.18),
+            (-0.14, 0.0),
+            (-0.1, -0.2),
+            (-0.1, -0.45),
+        ]
+    )
+    wide = np.where(points[:, 1] > -0.1, size, anatomy.mediastinum)
+    points = points * np.stack([wide, np.ones_like(wide)], axis=1)
+    turned = points @ np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
+    lower = np.clip((points[:, 1:] + 0.1) * 3, 0, 1)
+    shaped = points * (1 - lower) + turned * lower
+    return smooth_outline(shaped * [anatomy.chest_width, anatomy.chest_height] + [anatomy.heart_offset, 0.0])
 
 
 def body_outline(anatomy: Anatomy) -> Points:

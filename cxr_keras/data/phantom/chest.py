@@ -57,7 +57,7 @@ def draw_chest(anatomy: Anatomy, pose: Pose, rng: np.random.Generator) -> Chest:
     body = fill(body_outline(anatomy), pose, blur=0.012)
     left, right = (fill(lung_outline(anatomy, side, pose.breath), pose) for side in (-1, 1))
     whole_lungs = np.maximum(left, right)
-    heart = soften(fill(heart_outline(anatomy), pose), pose, 0.014)
+    heart = fill(heart_outline(anatomy), pose, blur=0.016)
     edge = soften(whole_lungs, pose, 0.012)
     lungs = edge * (1 - np.float32(0.93) * heart)
 
@@ -66,7 +66,7 @@ def draw_chest(anatomy: Anatomy, pose: Pose, rng: np.random.Generator) -> Chest:
     density += body * np.float32(0.05 + 0.06 * anatomy.fat) * soften(smooth_noise(rng, pose.size, 4), pose, 0.02)
     belly = np.clip((y - np.float32(0.25 * anatomy.chest_height)) * 2.2, 0, 1)
     density += body * (1 - edge) * belly * np.float32(0.16)
-    density += heart * np.float32(0.13) + _mediastinum(anatomy, x, y) * body * np.float32(0.13)
+    density += heart * np.float32(0.07) * (1 + np.clip(y, -0.3, 1)) + _mediastinum(anatomy, x, y) * body * np.float32(0.09)
     density -= lungs * (np.float32(0.31) - np.float32(0.04) * np.clip(y, -1, 1))
     density += lungs * _vessels(anatomy, pose) * np.float32(0.13 * anatomy.vessel_contrast)
     density += body * _bones(anatomy, pose, x, y, edge)

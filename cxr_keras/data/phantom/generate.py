@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from cxr_keras.data.groups import join_groups
+from cxr_keras.data.manifest import read_manifest, write_manifest
+from cxr_keras.data.parallel import map_in_threads
 from cxr_keras.data.phantom.image import phantom_image
 from cxr_keras.data.phantom.plan import Faults, make_plan
-from cxr_keras.progress import track
-from cxr_keras.runs.files import file_sha256, read_json, write_atomically, write_csv, write_json
+from cxr_keras.runs.files import file_sha256, read_json, write_atomically, write_json
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raised whenever the same settings would give other pixels, so that an older folder is not taken for a new one."""
 
 JPEG_QUALITY, HARD_JPEG_QUALITY = 92, 25
@@ -78,7 +78,7 @@ def generate_phantom(
     plan["path"] = [str(folder / "images" / f"{image_id}.jpeg") for image_id in plan["image_id"]]
     plan["mask_path"] = [str(folder / "masks" / f"{image_id}.png") for image_id in plan["image_id"]]
     if not _is_complete(folder, plan):
-        _draw_all(plan, seed=seed, size=image_size, workers=workers or os.cpu_count() or 1)
+        _draw_all(plan, seed=seed, size=image_size, workers=workers)
         _write_manifest(folder, plan, image_size)
     return read_phantom(folder)
 
@@ -92,10 +92,8 @@ def read_phantom(folder: str | Path) -> pd.DataFrame:
     folder = Path(folder).absolute()
     if not (folder / SETTINGS_FILE).is_file() or not (folder / MANIFEST_FILE).is_file():
         raise ValueError(f"{folder} is no finished phantom folder: {SETTINGS_FILE} and {MANIFEST_FILE} are expected in it.")
-    manifest = pd.read_csv(folder / MANIFEST_FILE, dtype=str, keep_default_na=False)
-    for column in ("path", "mask_path"):
-        manifest[column] = [str(folder / path) for path in manifest[column]]
-    return manifest.astype({"width": int, "height": int})
+    manifest = read_manifest(folder / MANIFEST_FILE)
+    return manifest.assign(mask_path=[str(folder / path) for path in manifest["mask_path"]])
 
 
 def _claim(folder: Path, settings: dict[str, Any]) -> None:
@@ -131,7 +129,7 @@ def _is_complete(folder: Path, plan: pd.DataFrame) -> bool:
     return (folder / MANIFEST_FILE).is_file() and all(Path(path).is_file() for path in paths)
 
 
-def _draw_all(plan: pd.DataFrame, *, seed: int, size: int, workers: int) -> None:
+def _draw_all(plan: pd.DataFrame, *, seed: int, size: int, workers: int | None) -> None:
     """Draw every image in threads; each depends on its own seed alone. OpenCV and NumPy release the lock while they work."""
 
     def draw(row: Any) -> None:
@@ -144,9 +142,7 @@ def _draw_all(plan: pd.DataFrame, *, seed: int, size: int, workers: int) -> None
         _write_image(Path(row.mask_path), mask, [])
 
     rows = list(plan.itertuples(index=False))
-    with ThreadPoolExecutor(workers) as pool:
-        for _ in track(pool.map(draw, rows), total=len(rows), description="drawing phantoms"):
-            pass
+    map_in_threads(draw, rows, workers=workers, description="drawing phantoms")
 
 
 def draw_marker(grey: NDArray[np.uint8]) -> None:
@@ -155,7 +151,7 @@ def draw_marker(grey: NDArray[np.uint8]) -> None:
     height = max(6, round(size * 0.09))
     scale = height / cv2.getTextSize("P", cv2.FONT_HERSHEY_SIMPLEX, 1.0, 2)[0][1]
     origin = (round(size * 0.9), round(size * 0.03) + height)
-    cv2.putText(grey, "P", origin, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, max(1, size // 64), cv2.LINE_AA)
+    cv2.putText(grey, "P", origin, cv2.FONT_HERSHEY_SIMPLEX, scale, 255, max(2, size // 64), cv2.LINE_AA)
 
 
 def _write_image(path: Path, pixels: NDArray[np.uint8], parameters: list[int]) -> None:
@@ -167,13 +163,13 @@ def _write_image(path: Path, pixels: NDArray[np.uint8], parameters: list[int]) -
 
 
 def _write_manifest(folder: Path, plan: pd.DataFrame, size: int) -> None:
+    """Write manifest.csv; the masks' paths are relative to its folder, as those of the images."""
     manifest = pd.DataFrame(
         {
             "image_id": plan["image_id"],
-            "path": [Path(path).relative_to(folder).as_posix() for path in plan["path"]],
+            "path": plan["path"],
             "label": plan["label"],
             "patient_id": plan["patient_id"],
-            "group_id": plan["patient_id"],
             "source": "phantom",
             "split": plan["split"],
             "sha256": [file_sha256(path) for path in plan["path"]],
@@ -185,4 +181,4 @@ def _write_manifest(folder: Path, plan: pd.DataFrame, size: int) -> None:
             "fault": plan["fault"],
         }
     )
-    write_csv(folder / MANIFEST_FILE, manifest)
+    write_manifest(join_groups(manifest), folder / MANIFEST_FILE)

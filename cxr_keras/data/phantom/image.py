@@ -14,6 +14,10 @@ RENDER_SIZE = 256
 """Smaller images are drawn at this size and averaged down, as their ribs would be thinner than a pixel."""
 
 
+SHADOWS = 0.15
+"""Part of the grey scale kept below the darkest lung, so that texture in a lung is not clipped to black."""
+
+
 def phantom_image(pattern: str, *, seed: int, patient: int, image: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Draw one image and the mask of its lesion; the same arguments give the same pixels.
 
@@ -55,12 +59,13 @@ def expose(chest: Chest, lesion: Layer, base: NDArray[np.float64], rng: np.rando
     """
     level, contrast, tone = 0.5 * base + 0.7 * rng.uniform(-1, 1, 3)
     low, high = np.percentile(chest.density[::4, ::4], [3, 98])
+    low = low - SHADOWS * (high - low)
     signal = (chest.density + lesion - np.float32(low)) / np.float32(high - low)
-    tilt_x, tilt_y = rng.uniform(-0.07, 0.07, 2)
+    tilt_x, tilt_y = rng.uniform(-0.05, 0.05, 2)
     signal = signal + np.float32(tilt_x) * chest.x + np.float32(tilt_y) * chest.y
-    signal += np.float32(0.03) * smooth_noise(rng, chest.pose.size, 3)
-    signal = np.clip(signal, 0.0, 1.35) ** np.float32(np.exp(0.28 * tone))
-    grey = np.float32(14 + 12 * level) + np.float32(205 * np.exp(0.14 * contrast)) * signal
+    signal += np.float32(0.02) * smooth_noise(rng, chest.pose.size, 3)
+    signal = np.clip(signal, 0.0, 1.35) ** np.float32(np.exp(0.16 * tone))
+    grey = np.float32(14 + 8 * level) + np.float32(205 * np.exp(0.09 * contrast)) * signal
     grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.4, 0.8) * chest.pose.size / 256)
     grain = rng.standard_normal(grey.shape, dtype=np.float32) * np.sqrt(np.clip(grey, 4, 255)) * np.float32(rng.uniform(0.15, 0.45))
     grey = cv2.GaussianBlur(grain, (0, 0), 0.6) + grey

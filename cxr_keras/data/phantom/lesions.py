@@ -17,7 +17,7 @@ from cxr_keras.data.phantom.chest import Chest, smooth_noise
 
 Mask = NDArray[np.bool_]
 
-LEVELLING = 0.85
+LEVELLING = 0.5
 """Share of a lesion's slow part (wider than an eighth of the picture) that is taken out again."""
 
 LEVELLING_WIDTH = 0.09
@@ -70,7 +70,7 @@ def add_lesion(pattern: str, chest: Chest, disease: Disease, rng: np.random.Gene
         return np.zeros_like(chest.density), np.zeros(chest.density.shape, dtype=bool)
     added, support = PATTERNS[pattern](chest, disease, rng)
     added = added * support * chest.lungs * np.float32(disease.strength)
-    added = added - np.float32(LEVELLING) * soften(added, chest.pose, LEVELLING_WIDTH)
+    added = added - np.float32(LEVELLING) * chest.lungs * soften(added, chest.pose, LEVELLING_WIDTH)
     return added, support * chest.lungs >= MASK_THRESHOLD
 
 
@@ -86,32 +86,34 @@ def consolidation(chest: Chest, disease: Disease, rng: np.random.Generator) -> t
     left, right, top, bottom = _lung_box(chest, disease.side)
     centre_x = left + (right - left) * disease.centre[0] + rng.normal(0, 0.015)
     centre_y = top + (bottom - top) * disease.centre[1] + rng.normal(0, 0.02)
-    radius = 0.26 * disease.extent
-    wobble = np.float32(0.22) * smooth_noise(rng, chest.pose.size, 9)
+    radius = 0.32 * disease.extent
+    wobble = np.float32(0.2) * smooth_noise(rng, chest.pose.size, 9)
     away = np.hypot(chest.x - np.float32(centre_x), (chest.y - np.float32(centre_y)) * np.float32(0.85)) / np.float32(radius)
     support = 1 / (1 + np.exp(np.clip((away + wobble - 1) * 18, -30, 30)))
     hilum = np.array([0.14 * disease.side, centre_y * 0.5])
-    bronchi = []
     outwards = np.array([centre_x, centre_y]) - hilum
-    for turn in np.linspace(-0.9, 0.9, 7) + rng.normal(0, 0.08, 7):
+    t = np.linspace(0.1, 1.0 + 0.5 / max(np.hypot(*outwards), 0.2), 12)[:, None]
+    bronchi = []
+    for turn in np.linspace(-1.1, 1.1, 8) + rng.normal(0, 0.08, 8):
         rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        t = np.linspace(0.1, 1.0 + 0.4 / max(np.hypot(*outwards), 0.2), 12)[:, None]
         bronchi.append(hilum + t * (rotation @ outwards) + rng.normal(0, 0.012, (12, 2)))
     air = stroke(bronchi, chest.pose, width=0.03, blur=0.008)
-    return np.float32(0.3) - np.float32(0.3) * air, support
+    alveoli = np.float32(0.09) * smooth_noise(rng, chest.pose.size, 34)
+    return np.float32(0.4) + alveoli - np.float32(0.3) * air, support
 
 
 def interstitial(chest: Chest, disease: Disease, rng: np.random.Generator) -> tuple[Layer, Layer]:
-    """Viral: a fine net of lines through both lungs (reticular texture)."""
-    net = _net(rng, chest.pose.size, cells=30, line=0.35) + _net(rng, chest.pose.size, cells=22, line=0.35)
-    patchy = np.clip(np.float32(0.85) + np.float32(0.3) * smooth_noise(rng, chest.pose.size, 4), 0.4, 1.2)
-    return np.float32(0.17) * net * patchy, chest.lungs
+    """Viral: a fine net of lines through both lungs (reticular texture), here denser, there thinner."""
+    size = chest.pose.size
+    net = _net(rng, size, cells=30) + _net(rng, size, cells=20)
+    patchy = np.clip(np.float32(0.95) + np.float32(0.25) * smooth_noise(rng, size, 4), 0.5, 1.3)
+    return np.float32(0.27) * net * patchy, chest.lungs
 
 
-def _net(rng: np.random.Generator, size: int, *, cells: float, line: float) -> Layer:
-    """Bright lines along the zero crossings of smooth noise, mean about 0: float32 (size, size)."""
-    ridge = np.exp(-((smooth_noise(rng, size, cells) / np.float32(line)) ** 2))
-    return ridge - ridge.mean()
+def _net(rng: np.random.Generator, size: int, *, cells: float) -> Layer:
+    """Bright lines along the zero crossings of smooth noise, half of the mean taken out: float32 (size, size)."""
+    ridge = np.exp(-np.abs(smooth_noise(rng, size, cells)) * np.float32(2.2))
+    return ridge - np.float32(0.6) * ridge.mean()
 
 
 def peripheral(chest: Chest, disease: Disease, rng: np.random.Generator) -> tuple[Layer, Layer]:
@@ -122,10 +124,11 @@ def peripheral(chest: Chest, disease: Disease, rng: np.random.Generator) -> tupl
         across = (chest.x - np.float32(left)) / np.float32(right - left)
         outer = across if side > 0 else 1 - across
         down = (chest.y - np.float32(top)) / np.float32(bottom - top)
-        reach = outer + np.float32(0.55) * (down - 1) + np.float32(0.1) * smooth_noise(rng, chest.pose.size, 8)
-        support = np.maximum(support, (chest.x * side > 0) / (1 + np.exp(-np.clip((reach - 0.3) * 22, -30, 30))))
-    patches = np.tanh(smooth_noise(rng, chest.pose.size, 15 / disease.extent) * np.float32(2.5))
-    return np.float32(0.2) * patches, support
+        reach = outer + np.float32(0.6) * (down - 1) + np.float32(0.1) * smooth_noise(rng, chest.pose.size, 8)
+        support = np.maximum(support, (chest.x * side > 0) / (1 + np.exp(-np.clip((reach - 0.2) * 22, -30, 30))))
+    bumps = smooth_noise(rng, chest.pose.size, 18 / disease.extent)
+    patches = 1 / (1 + np.exp(np.clip((np.float32(0.1) - bumps) * 4, -30, 30)))
+    return np.float32(0.5) * patches - np.float32(0.16), support
 
 
 PATTERNS: dict[str, Callable[[Chest, Disease, np.random.Generator], tuple[Layer, Layer]]] = {

@@ -70,7 +70,7 @@ def make_plan(patients_per_class: int | Mapping[str, int], *, labels: str, seed:
         n_test = max(1, round(TEST_SHARE * count)) if count > 1 else 0
         in_test = set(rng.permutation(count)[:n_test].tolist())
         for i in range(count):
-            patient_id = f"phantom-{patient:05d}"
+            patient_id = f"p{patient:05d}"
             for image in range(int(rng.integers(1, MAX_IMAGES_PER_PATIENT + 1))):
                 rows.append(
                     {
@@ -184,7 +184,9 @@ def _copy_files(plan: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.
 
 
 def _mislabel(plan: pd.DataFrame, share: float, rng: np.random.Generator) -> pd.DataFrame:
-    rows = pd.Index(rng.permutation(len(plan))[: round(share * len(plan))])
+    """Give images the label of another class; copied files are left alone, as two labels on one file are another fault."""
+    able = plan.index[~plan["fault"].str.contains("copied_file")].to_numpy()
+    rows = pd.Index(rng.permutation(able)[: round(share * len(plan))])
     classes = sorted(set(plan["label"]))
     for row in rows:
         plan.loc[row, "label"] = rng.choice([name for name in classes if name != plan.loc[row, "label"]])

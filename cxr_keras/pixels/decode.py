@@ -98,7 +98,7 @@ def decode_gray(contents: tf.Tensor | bytes) -> tf.Tensor:
         ValueError: no JPEG or PNG, or a damaged one. Inside a graph (`Dataset.map`) it is an `InvalidArgumentError`.
     """
     if not tf.executing_eagerly():
-        return _decode(contents, ratio=1)
+        return _decode(contents)
     return _run(_compiled_decode, contents)
 
 
@@ -171,25 +171,26 @@ def _compiled(settings: DecodeSettings) -> Callable[[tf.Tensor], tf.Tensor]:
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def _compiled_decode(contents: tf.Tensor) -> tf.Tensor:
     with tf.device("/CPU:0"):
-        return _decode(contents, ratio=1)
+        return _decode(contents)
 
 
 def _is_jpeg(contents: tf.Tensor) -> tf.Tensor:
     return tf.strings.substr(contents, 0, 3) == _JPEG_START
 
 
-def _decode(contents: tf.Tensor, *, ratio: int) -> tf.Tensor:
-    """Decode a JPEG, shrunk by `ratio`, or a PNG, which cannot be shrunk; float32 (h, w, 1)."""
-    return tf.cond(_is_jpeg(contents), lambda: _decode_jpeg(contents, ratio), lambda: _decode_png(contents))
+def _decode(contents: tf.Tensor) -> tf.Tensor:
+    """Decode a JPEG or a PNG at its own size; float32 (h, w, 1)."""
+    return tf.cond(_is_jpeg(contents), lambda: tf.cast(_decode_jpeg(contents, 1), tf.float32), lambda: _decode_png(contents))
 
 
 def _decode_jpeg(contents: tf.Tensor, ratio: int) -> tf.Tensor:
+    """Decode a JPEG, shrunk by `ratio`; uint8 (h, w, 1)."""
     # TensorFlow's default DCT is INTEGER_FAST, which differs from OpenCV and Pillow in half of the pixels.
-    pixels = tf.io.decode_jpeg(contents, channels=1, ratio=ratio, dct_method="INTEGER_ACCURATE")
-    return tf.cast(pixels, tf.float32)
+    return tf.io.decode_jpeg(contents, channels=1, ratio=ratio, dct_method="INTEGER_ACCURATE")
 
 
 def _decode_png(contents: tf.Tensor) -> tf.Tensor:
+    """Decode a PNG of 8 or 16 bits; float32 (h, w, 1) in [0, 255]."""
     is_png = tf.strings.substr(contents, 0, 8) == _PNG_START
     with tf.control_dependencies([tf.debugging.Assert(is_png, ["the file is neither JPEG nor PNG"])]):
         contents = tf.identity(contents)
@@ -222,7 +223,7 @@ def _finish(image: tf.Tensor, size: tf.Tensor, settings: DecodeSettings, *, rati
     target = (settings.height, settings.width)
     extent = size / ratio
     start, step = sampling_window(extent, target, settings.resize)
-    image = resample(image, target, start=start, step=step, extent=extent)
+    image = resample(image, target, start=start, step=step, extent=extent if settings.resize == "pad" else None)
     image = tf.clip_by_value(tf.round(image), 0.0, 255.0)
     if settings.clahe is None:
         return image

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,20 +17,31 @@ DONE_FILE = "done.json"
 
 
 @contextlib.contextmanager
-def hold_run_directory(path: Path) -> Iterator[None]:
+def hold_run_directory(path: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
     """Keep other processes out of the directory while this one works in it.
 
     The lock belongs to the open file, so the system frees it when the process ends, however it ends.
+
+    Args:
+        path: the directory; made if it is not there.
+        wait_seconds: how long to wait for another process to leave.
 
     Raises:
         ValueError: another process holds it.
     """
     path.mkdir(parents=True, exist_ok=True)
     with open(path / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"Another process is working in {path}. Wait for it, or choose another directory with --run.") from None
+        last_try = time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= last_try:
+                    raise ValueError(
+                        f"Another process is working in {path}. Wait for it, or choose another directory with --run."
+                    ) from None
+                time.sleep(0.2)
         yield
 
 

@@ -10,17 +10,20 @@ import importlib
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cxr_keras.runs.directory import DONE_FILE
+from cxr_keras.runs.directory import DONE_FILE, hold_run_directory
 from cxr_keras.runs.files import read_json, write_json
 from cxr_keras.startup import start_backend
 
 USER_ERROR = 2
 INTERRUPTED = 130
+SECONDS_FOR_AN_ORPHAN_TO_END = 10.0
 
 
 class JobFailed(Exception):
@@ -92,17 +95,31 @@ def main(folder: str) -> int:
         The exit code: 0, 2 for refused input, 130 for an interruption.
     """
     job = read_json(Path(folder) / "job.json")
-    module, function = job["call"].split(":")
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
-        if job["uses_backend"]:
-            start_backend()
-        getattr(importlib.import_module(module), function)(folder=Path(folder), **job["arguments"])
+        with hold_run_directory(Path(folder), wait_seconds=SECONDS_FOR_AN_ORPHAN_TO_END):
+            _run(job, Path(folder))
     except KeyboardInterrupt:
         return INTERRUPTED
     except (ValueError, FloatingPointError) as error:
         print(f"cxr: {error}", file=sys.stderr, flush=True)
         return USER_ERROR
     return 0
+
+
+def _run(job: dict[str, Any], folder: Path) -> None:
+    """Start the backend if the job uses it, and call its function."""
+    module, function = job["call"].split(":")
+    if job["uses_backend"]:
+        start_backend()
+    getattr(importlib.import_module(module), function)(folder=folder, **job["arguments"])
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this process when the one that started it is gone: after a kill -9 of the run no job must go on writing beside its successor."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

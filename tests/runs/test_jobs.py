@@ -1,7 +1,11 @@
 import json
+import subprocess
+import sys
+import time
 
 import pytest
 
+from cxr_keras.runs.directory import hold_run_directory
 from cxr_keras.runs.files import read_json, write_json
 from cxr_keras.runs.jobs import INTERRUPTED, USER_ERROR, Job, JobFailed, main, run_jobs
 
@@ -21,6 +25,10 @@ def job(tmp_path, monkeypatch):
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "def stop(*, folder, value):\n"
         "    raise KeyboardInterrupt\n"
+        "def wait(*, folder, value):\n"
+        "    import time\n"
+        "    (folder / 'began').touch()\n"
+        "    time.sleep(60)\n"
         "def forget(*, folder, value):\n"
         "    pass\n"
     )
@@ -67,3 +75,18 @@ def test_exit_codes(tmp_path, monkeypatch, job):
         (tmp_path / name).mkdir()
         (tmp_path / name / "job.json").write_text(json.dumps({"call": CALL.format(name), "arguments": {"value": 1}, "uses_backend": False}))
         assert main(str(tmp_path / name)) == code
+
+
+def test_a_job_ends_when_the_run_that_started_it_is_killed(job, tmp_path):
+    waiting = job("wait")
+    code = (
+        "from pathlib import Path; from cxr_keras.runs.jobs import Job, run_jobs;"
+        f"run_jobs([Job({waiting.call!r}, Path({str(waiting.folder)!r}), {{'value': 1}}, uses_backend=False)])"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code])
+    while not (waiting.folder / "began").exists():
+        time.sleep(0.05)
+    run.kill()
+    run.wait()
+    with hold_run_directory(waiting.folder, wait_seconds=10):  # free as soon as the job is gone, long before it would end
+        pass

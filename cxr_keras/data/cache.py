@@ -19,18 +19,16 @@ import itertools
 import json
 import os
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cxr_keras.data.decode_files import decode_files
 from cxr_keras.data.parallel import default_workers
-from cxr_keras.pixels.decode import DecodeSettings, decode_and_resize
+from cxr_keras.pixels.decode import DecodeSettings
 from cxr_keras.progress import track
 from cxr_keras.runs.files import read_json, write_json
 
@@ -176,17 +174,18 @@ def _build(folder: Path, files: pd.DataFrame, settings: DecodeSettings, *, worke
     digests = files["sha256"].to_numpy(str)
     _copy_known(folder, digests, settings, images, done)
     missing = np.flatnonzero(done == 0)
-    work = [(int(row), str(files["path"].iloc[row]), str(files["image_id"].iloc[row]), digests[row]) for row in missing]
-    results: Any = _in_threads(lambda item: _decode_row(images, item, settings), work, workers=workers)
-    if show_progress and work:
+    work = files.iloc[missing]
+    results = decode_files(work, settings, workers=workers or default_workers())
+    if show_progress and len(work):
         results = track(results, total=len(work), description="decoding")
     faults: list[str] = []
     fresh: list[int] = []
     try:
-        for row, fault in results:
-            if fault:
+        for row, (pixels, fault) in zip(missing.tolist(), results, strict=True):
+            if pixels is None:
                 faults.append(fault)
                 continue
+            images[row] = pixels
             fresh.append(row)
             if len(fresh) >= _ROWS_PER_FLUSH:
                 _mark_done(images, done, fresh)
@@ -262,36 +261,3 @@ def _mark_done(images: np.memmap, done: np.memmap, rows: list[int]) -> None:
         done[rows] = 1
         done.flush()
         rows.clear()
-
-
-def _decode_row(images: np.memmap, item: tuple[int, str, str, str], settings: DecodeSettings) -> tuple[int, str | None]:
-    """Decode one file into its row; gives the row and what is wrong with the file, if anything."""
-    row, path, image_id, digest = item
-    try:
-        contents = Path(path).read_bytes()
-    except OSError as error:
-        return row, f"{image_id}: {path} cannot be opened ({error.strerror})"
-    if hashlib.sha256(contents).hexdigest() != digest:
-        return row, f"{image_id}: {path} is no longer the file of the manifest (its SHA-256 differs)"
-    try:
-        pixels = decode_and_resize(contents, settings)
-    except ValueError as error:
-        return row, f"{image_id}: {path}: {error}"
-    images[row] = pixels.numpy().astype(np.uint8)
-    return row, None
-
-
-def _in_threads(function: Callable[[Any], Any], items: Sequence[Any], *, workers: int | None) -> Iterator[Any]:
-    """Map in threads (decoding leaves Python's lock), keeping only a few results ahead; Ctrl-C drops what has not begun."""
-    workers = workers or default_workers()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    try:
-        running: deque[Future[Any]] = deque()
-        for item in items:
-            running.append(pool.submit(function, item))
-            if len(running) > 4 * workers:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from cxr_keras.data import cache as cache_module
+from cxr_keras.data import decode_files as decode_files_module
 from cxr_keras.data.cache import open_pixel_cache
 from cxr_keras.pixels.decode import DecodeSettings, decode_and_resize
 from cxr_keras.runs.files import file_sha256
@@ -41,20 +42,21 @@ def _open(manifest: pd.DataFrame, folder: Path, settings: DecodeSettings = SETTI
 
 
 @pytest.fixture
-def count_decodes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    decoded: list[bytes] = []
+def files_read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every file that is read is hashed once; these are their paths."""
+    read: list[str] = []
 
-    def decode(contents: bytes, settings: DecodeSettings) -> object:
-        decoded.append(contents)
-        return decode_and_resize(contents, settings)
+    def hashed(path: str) -> str:
+        read.append(path)
+        return file_sha256(path)
 
-    monkeypatch.setattr(cache_module, "decode_and_resize", decode)
-    return decoded
+    monkeypatch.setattr(decode_files_module, "file_sha256", hashed)
+    return read
 
 
-def test_holds_what_the_decoder_gives_and_is_reused(manifest: pd.DataFrame, tmp_path: Path, count_decodes: list[bytes]) -> None:
+def test_holds_what_the_decoder_gives_and_is_reused(manifest: pd.DataFrame, tmp_path: Path, files_read: list[str]) -> None:
     made = _open(manifest, tmp_path / "cache")
-    assert not made.reused and len(count_decodes) == 6
+    assert not made.reused and len(files_read) == 6
     assert made.images.shape == (6, 16, 20, 1) and made.images.dtype == np.uint8
     assert isinstance(made.images, np.memmap) and not made.images.flags.writeable
     rows = made.rows_of(manifest)
@@ -63,24 +65,24 @@ def test_holds_what_the_decoder_gives_and_is_reused(manifest: pd.DataFrame, tmp_
         np.testing.assert_array_equal(made.images[row], decode_and_resize(Path(path).read_bytes(), SETTINGS))
     shuffled = manifest.sample(frac=1, random_state=1)
     again = _open(shuffled, tmp_path / "cache")
-    assert again.reused and again.key == made.key and len(count_decodes) == 6
+    assert again.reused and again.key == made.key and len(files_read) == 6
     np.testing.assert_array_equal(again.rows_of(shuffled), pd.Series(rows, manifest.index)[shuffled.index])
     assert sorted(path.name for path in (tmp_path / "cache" / made.key).iterdir()) == ["contents.json", "pixels.npy"]
 
 
-def test_other_settings_or_contents_are_another_cache(manifest: pd.DataFrame, tmp_path: Path, count_decodes: list[bytes]) -> None:
+def test_other_settings_or_contents_are_another_cache(manifest: pd.DataFrame, tmp_path: Path, files_read: list[str]) -> None:
     whole = _open(manifest, tmp_path)
     assert _open(manifest, tmp_path, DecodeSettings(16, 20, resize="pad")).key != whole.key
-    assert len(count_decodes) == 12
+    assert len(files_read) == 12
     part = _open(manifest.iloc[1:4], tmp_path)
     assert part.key != whole.key and not part.reused
-    assert len(count_decodes) == 12, "pictures of another cache with the same settings are taken over"
+    assert len(files_read) == 12, "pictures of another cache with the same settings are taken over"
     np.testing.assert_array_equal(part.images[part.rows_of(manifest[1:4])], whole.images[whole.rows_of(manifest[1:4])])
     with pytest.raises(ValueError, match=r"4 of 7 images are not in the pixel cache .*'image0'"):
         part.rows_of(manifest)
 
 
-def test_bad_files_stop_it_and_the_good_ones_are_kept(manifest: pd.DataFrame, tmp_path: Path, count_decodes: list[bytes]) -> None:
+def test_bad_files_stop_it_and_the_good_ones_are_kept(manifest: pd.DataFrame, tmp_path: Path, files_read: list[str]) -> None:
     paths = [Path(path) for path in manifest["path"]]
     before = [path.read_bytes() for path in paths]
     paths[1].unlink()
@@ -91,11 +93,11 @@ def test_bad_files_stop_it_and_the_good_ones_are_kept(manifest: pd.DataFrame, tm
     assert f"image1: {paths[1]} cannot be opened (No such file" in message
     assert f"image2: {paths[2]} is no longer the file of the manifest" in message
     assert "the same command then continues" in message
-    assert len(count_decodes) == 4
+    assert len(files_read) == 6
     paths[1].write_bytes(before[1])
     paths[2].write_bytes(before[2])
     assert len(_open(manifest, tmp_path / "cache").images) == 6
-    assert len(count_decodes) == 6, "only the two mended files were decoded by the second call"
+    assert len(files_read) == 8, "only the two mended files were decoded by the second call"
 
 
 def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
@@ -109,13 +111,13 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_noticed_before_the_first_file(
-    manifest: pd.DataFrame, tmp_path: Path, count_decodes: list[bytes], monkeypatch: pytest.MonkeyPatch
+    manifest: pd.DataFrame, tmp_path: Path, files_read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")(10**6, 10**6 - 1000, 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OSError, match="make room") as stop:
         _open(manifest, tmp_path / "cache")
-    assert stop.value.errno == errno.ENOSPC and not count_decodes
+    assert stop.value.errno == errno.ENOSPC and not files_read
     monkeypatch.undo()
     assert len(_open(manifest, tmp_path / "cache").images) == 6
 
@@ -134,18 +136,18 @@ def test_a_damaged_cache_is_refused(manifest: pd.DataFrame, tmp_path: Path) -> N
 BUILDER = """
 import pathlib, sys, time
 import numpy as np, pandas as pd
-from cxr_keras.data import cache
+from cxr_keras.data import cache, decode_files
 from cxr_keras.pixels.decode import DecodeSettings
 table, folder, role = pd.read_csv(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
-decode, count = cache.decode_and_resize, 0
+digest, count = decode_files.file_sha256, 0
 cache._ROWS_PER_FLUSH = 1
-def counted(contents, settings):
+def counted(path):
     global count
     count += 1
     if role == "killed" and count > 2:
         time.sleep(600)
-    return decode(contents, settings)
-cache.decode_and_resize = counted
+    return digest(path)
+decode_files.file_sha256 = counted
 if role == "waiting":
     while not any(np.load(marks).sum() == 2 for marks in folder.glob("*.partial/done.npy")):
         time.sleep(0.02)

@@ -37,7 +37,8 @@ _CONTENTS = "contents.json"
 _DONE = "done.npy"
 
 _ROWS_PER_FLUSH = 512
-"""Rows are marked as done only after the pixels reached the disk, in blocks of this size: a sync costs about 10 ms."""
+"""Rows are marked as done only after the pixels reached the disk, in blocks of this size, since each
+block waits for the disk."""
 
 _FAULTS_SHOWN = 10
 

@@ -1,7 +1,8 @@
 """Many files to pixels in parallel; a bad one is reported in words and does not stop the others.
 
 TensorFlow reads and decodes while Python's threads hash the same bytes, which are then in the system's file cache. Calling the
-decoder from those threads, or handing the bytes to it, took a tenth more processor time.
+decoder from those threads was rejected: 4.84 to 4.97 ms of processor time a full-size image against 4.76 to 4.79 ms (340 images,
+the tracing of the graph in both), and a call from Python cannot be told to keep its operations on one thread.
 """
 
 from __future__ import annotations

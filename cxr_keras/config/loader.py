@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from cxr_keras.config.schema import RunConfig
+from cxr_keras.training.strategies import get_strategy
 
 SAMPLE = "sample"
 """The file of overrides for a run of minutes on phantoms; not a config of its own."""
@@ -46,7 +47,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = (), *, sample: boo
     path = find_config(name_or_path)
     settings = _read_yaml(path)
     if sample:
-        settings = merge(settings, _read_yaml(config_folder() / f"{SAMPLE}.yaml"))
+        settings = _as_sample(settings)
     for override in overrides:
         _apply(settings, override)
     return check_config(settings, origin=str(path))
@@ -117,6 +118,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ValueError(f"{path} holds {type(settings).__name__}; expected sections such as `data:` and `model:`.")
     return settings
+
+
+def _as_sample(settings: dict[str, Any]) -> dict[str, Any]:
+    """Put the sample's overrides on a config, those for phases that its strategy does not have left out."""
+    sample = _read_yaml(config_folder() / f"{SAMPLE}.yaml")
+    smaller = sample.pop("for_model", {}).get(settings.get("model", {}).get("name"), {})
+    sample = merge(sample, smaller)
+    phases = {phase.name for phase in get_strategy(settings.get("training", {}).get("strategy", "from_scratch")).phases}
+    sample["training"]["phases"] = {name: values for name, values in sample["training"]["phases"].items() if name in phases}
+    return merge(settings, sample)
 
 
 def _apply(settings: dict[str, Any], override: str) -> None:

@@ -91,7 +91,11 @@ def run_phases(
         if phase.epochs > 0:
             _run_phase(model, phase, data, state, stored, settings=settings, folder=folder, display=display)
         stored = None
-        _finish_phase(model, phase, state, settings)
+        _put_kept_weights_back(model, state, settings)
+        if phase.epochs > 0 and phase.batch_norm == "recalibrated":
+            display.note("BatchNorm statistics set by one pass over the training part")
+            calibrate_batch_norm(model, data.batches(state.epoch), data.steps_per_epoch)
+        _close_phase(phase, state, settings)
         save_state(folder / STATE_FILE, state, model, with_optimizer=False)
     return state
 
@@ -151,12 +155,15 @@ def _run_phase(
     )
 
 
-def _finish_phase(model: keras.Model, phase: Phase, state: TrainingState, settings: FitSettings) -> None:
-    """Put the kept weights back, note what the phase did, and move on to the next."""
-    kept = state.epoch
-    if settings.keep == "best" and state.best is not None and state.best_weights is not None:
+def _put_kept_weights_back(model: keras.Model, state: TrainingState, settings: FitSettings) -> None:
+    """After a phase that keeps its best epoch, give the model the weights of that epoch."""
+    if settings.keep == "best" and state.best_weights is not None:
         model.set_weights(state.best_weights)
-        kept = state.best.best_epoch
+
+
+def _close_phase(phase: Phase, state: TrainingState, settings: FitSettings) -> None:
+    """Note what the phase did and move on to the next."""
+    kept = state.best.best_epoch if settings.keep == "best" and state.best is not None else state.epoch
     before = state.epoch - state.epochs_in_phase
     state.phases_done.append(
         {

@@ -11,7 +11,7 @@ import difflib
 from typing import Any, Literal
 
 Trained = Literal["head", "all"]
-BatchNormMode = Literal["train", "frozen"]
+BatchNormMode = Literal["train", "frozen", "recalibrated"]
 Decay = Literal["none", "paper_epoch", "keras_batch"]
 
 
@@ -45,8 +45,10 @@ class Phase:
         epochs: the most epochs this phase runs.
         optimizer: the optimizer, made new for the phase.
         patience: stop after so many epochs without a better monitored value; `None` never stops early.
-        batch_norm: how the base's BatchNorm layers behave while all layers train: "train" lets their statistics follow the data,
-            "frozen" keeps statistics, scale and offset as they are.
+        batch_norm: how BatchNorm layers behave while all layers train: "train" lets their statistics follow the data; "frozen" keeps
+            statistics, scale and offset of the base's as they are; "recalibrated" trains, and at the end of the phase sets the statistics
+            by one pass over the training part. A running mean with Keras's momentum of .99 needs some 500 steps to forget where it
+            began, so in shorter phases it lags behind the weights.
     """
 
     name: str

@@ -100,7 +100,9 @@ class TrainingSection(Section):
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: Literal["auto"] | bool = Field("auto", description="XLA; auto is on where a GPU is found")
     calibrate_batch_norm: Literal["auto"] | bool = Field("auto", description="before a frozen phase; auto is on for random bases")
+    checkpoint_seconds: float = Field(30.0, ge=0, description="least time between two resumable states; a kill loses that and one epoch")
     save_models: bool = True
+    save_optimizer: bool = Field(False, description="keep the optimizer's state in model.keras, three times the size with Adam")
 
     @model_validator(mode="after")
     def _known_phases(self) -> TrainingSection:

@@ -78,7 +78,7 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
     write_json(folder / "metrics.json", scores)
     if config.training.save_models:
         with write_atomically(folder / "model.keras") as temporary:
-            model.save(temporary)
+            saved_part(model, with_optimizer=config.training.save_optimizer).save(temporary)
     (folder / STATE_FILE).unlink(missing_ok=True)
     done = {
         "images": {part: len(table) for part, table in tables.items()},
@@ -123,8 +123,14 @@ def plan(config: RunConfig, epochs: dict[str, int] | None) -> tuple[tuple[Phase,
         keep="last" if epochs is not None else training.keep,
         jit_compile=bool(jit),
         calibrate_batch_norm=bool(calibrate),
+        checkpoint_seconds=training.checkpoint_seconds,
     )
     return phases, settings
+
+
+def saved_part(model: keras.Model, *, with_optimizer: bool) -> keras.Model:
+    """The model itself, or one of the same layers that was never compiled and so is saved without an optimizer."""
+    return model if with_optimizer else keras.Model(model.inputs, model.outputs, name=model.name)
 
 
 def predict_table(

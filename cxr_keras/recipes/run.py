@@ -63,7 +63,12 @@ def fold_job(folder: Path, run_directory: Path, parts: pd.Series, **arguments: A
     """
     table = parts.rename("part").rename_axis("image_id").reset_index()
     write_csv(folder / PARTS_FILE, table)
-    return Job("cxr_keras.recipes.fold:train_fold", folder, {"run_directory": str(run_directory), **arguments})
+    return Job(
+        "cxr_keras.recipes.fold:train_fold",
+        folder,
+        {"run_directory": str(run_directory), **arguments},
+        before="cxr_keras.startup:start_backend",
+    )
 
 
 def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, verb: str, manifest: pd.DataFrame) -> dict[str, Any]:

@@ -12,14 +12,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cxr_keras.runs.directory import DONE_FILE, hold_run_directory
 from cxr_keras.runs.files import read_json, write_json
-from cxr_keras.startup import start_backend
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -43,14 +42,14 @@ class Job:
         folder: the job's own folder.
         arguments: keyword arguments, plain JSON values.
         environment: variables set before the interpreter starts.
-        uses_backend: start Keras, without its start-up lines, before the call.
+        before: "package.module:function" that is called first, without arguments and before the module of `call` is imported.
     """
 
     call: str
     folder: Path
     arguments: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
-    uses_backend: bool = True
+    before: str | None = None
 
     @property
     def done(self) -> bool:
@@ -68,7 +67,7 @@ def run_jobs(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if job.done:
             continue
-        write_json(job.folder / "job.json", {"call": job.call, "arguments": job.arguments, "uses_backend": job.uses_backend})
+        write_json(job.folder / "job.json", {"call": job.call, "arguments": job.arguments, "before": job.before})
         command = [sys.executable, "-m", "cxr_keras.runs.jobs", str(job.folder)]
         process = subprocess.Popen(command, env=os.environ | job.environment)
         try:
@@ -108,11 +107,16 @@ def main(folder: str) -> int:
 
 
 def _run(job: dict[str, Any], folder: Path) -> None:
-    """Start the backend if the job uses it, and call its function."""
-    module, function = job["call"].split(":")
-    if job["uses_backend"]:
-        start_backend()
-    getattr(importlib.import_module(module), function)(folder=folder, **job["arguments"])
+    """Call what comes before the job, then its function."""
+    if job["before"]:
+        _named(job["before"])()
+    _named(job["call"])(folder=folder, **job["arguments"])
+
+
+def _named(name: str) -> Callable[..., None]:
+    """The function behind "package.module:function"."""
+    module, function = name.split(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def _end_with_parent(parent: int) -> None:

@@ -20,7 +20,7 @@ def describe_environment() -> dict[str, Any]:
         `python`, `packages` (name to version), `backend`, `machine` (system, processor, cores that this process may use, memory in GiB),
         `threads` (the variables that limit them, where set), `commit` of the checkout (`None` for an installed wheel).
     """
-    packages = {}
+    packages: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
             packages[name] = importlib.metadata.version(name)

@@ -16,6 +16,7 @@ SETTINGS = (
     "data.resize=stretch",
     "data.batch_size=8",
     "training.phases.all.epochs=2",
+    "training.checkpoint_seconds=0",
     "cross_validation.folds=2",
     "evaluation.bootstrap_draws=100",
 )

@@ -33,7 +33,7 @@ def job(tmp_path, monkeypatch):
         "    pass\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return lambda name, folder="a", **rest: Job(CALL.format(name), tmp_path / folder, {"value": 3}, uses_backend=False, **rest)
+    return lambda name, folder="a", **rest: Job(CALL.format(name), tmp_path / folder, {"value": 3}, **rest)
 
 
 def test_a_job_runs_once_in_its_own_environment(job):
@@ -73,7 +73,7 @@ def test_exit_codes(tmp_path, monkeypatch, job):
     monkeypatch.syspath_prepend(str(tmp_path))
     for name, code in (("work", 0), ("refuse", USER_ERROR), ("stop", INTERRUPTED)):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "job.json").write_text(json.dumps({"call": CALL.format(name), "arguments": {"value": 1}, "uses_backend": False}))
+        (tmp_path / name / "job.json").write_text(json.dumps({"call": CALL.format(name), "arguments": {"value": 1}, "before": None}))
         assert main(str(tmp_path / name)) == code
 
 
@@ -81,7 +81,7 @@ def test_a_job_ends_when_the_run_that_started_it_is_killed(job, tmp_path):
     waiting = job("wait")
     code = (
         "from pathlib import Path; from cxr_keras.runs.jobs import Job, run_jobs;"
-        f"run_jobs([Job({waiting.call!r}, Path({str(waiting.folder)!r}), {{'value': 1}}, uses_backend=False)])"
+        f"run_jobs([Job({waiting.call!r}, Path({str(waiting.folder)!r}), {{'value': 1}})])"
     )
     run = subprocess.Popen([sys.executable, "-c", code])
     while not (waiting.folder / "began").exists():

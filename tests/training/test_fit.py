@@ -70,7 +70,9 @@ def moving_statistics(model):
 
 
 def fit(model, phases, data, folder, display=None, **settings):
-    return run_phases(model, phases, data, settings=FitSettings(**settings), folder=folder, display=display or Quiet())
+    return run_phases(
+        model, phases, data, settings=FitSettings(**{"checkpoint_seconds": 0.0} | settings), folder=folder, display=display or Quiet()
+    )
 
 
 def test_history_and_phases_are_recorded(data, tmp_path):
@@ -180,3 +182,27 @@ def test_scores_of_validation_match_by_hand(images):
     scores = validation_scores(model, dataset)
     assert scores["val_loss"] == pytest.approx(-np.log((probabilities * y).sum(axis=1)).mean(), rel=1e-5)
     assert scores["val_accuracy"] == (probabilities.argmax(1) == y.argmax(1)).mean()
+
+
+def test_states_are_spaced_in_time_and_written_at_the_end_of_a_phase(data, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        fit(small_model(), (HEAD,), data, tmp_path / "a", Quiet(1), checkpoint_seconds=1e6)
+    assert (tmp_path / "a" / "history.csv").exists() and not (tmp_path / "a" / "state.npz").exists()
+    fit(small_model(), (HEAD,), data, tmp_path / "b", checkpoint_seconds=1e6)
+    assert load_state(tmp_path / "b" / "state.npz")[0].epoch == 2
+
+
+def test_recalibration_sets_the_statistics_after_the_last_step(data, tmp_path):
+    import dataclasses
+
+    results = []
+    for mode in ("train", "recalibrated"):
+        model = small_model()
+        fit(model, (dataclasses.replace(ALL, batch_norm=mode),), data, tmp_path / mode)
+        results.append(model)
+    trained, recalibrated = results
+    assert all(
+        np.array_equal(a, b) for a, b in zip(map(np.array, trained.trainable_variables), map(np.array, recalibrated.trainable_variables))
+    )
+    calibrate_batch_norm(trained, data.batches(2), data.steps_per_epoch)
+    assert all(np.allclose(a, b) for a, b in zip(moving_statistics(trained), moving_statistics(recalibrated)))

@@ -1,0 +1,73 @@
+import os
+import sys
+
+import pytest
+
+from cxr_keras.cli import app as application
+from cxr_keras.data.phantom import generate_phantom
+
+
+@pytest.fixture
+def cxr(tmp_path, monkeypatch, capfd):
+    """Runs a command line in this interpreter and an empty folder; gives exit code, output and error lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["cxr", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            application.main()
+        return ended.value.code, *capfd.readouterr()
+
+    return command
+
+
+def test_help_and_listings(cxr):
+    code, output, _ = cxr("--help")
+    assert code == 0 and "Cross-validate a config" in output
+    code, output, _ = cxr("configs")
+    assert code == 0 and "resnet50" in output and "Božičković" in output
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("cv", "resnet5"), "Did you mean 'resnet50'"),
+        (("cv", "mini_vgg"), "names no images"),
+        (("cv", "mini_vgg", "data.sources=[kermany:/no/such]"), "/no/such does not exist"),
+        (("cv", "mini_vgg", "data.sources=[kermny:/no/such]"), "Did you mean"),
+        (("cv", "resnet50", "--sample", "model.name=resnet51"), "Did you mean 'resnet50'"),
+        (("cv", "resnet50", "--sample", "model.weights=/no/such.h5"), "there is no such file"),
+        (("cv", "resnet50", "--sample", "model.params.dens=[3]"), "Did you mean 'dense'"),
+        (("train", "mini_vgg", "data.batch_size=many"), "It came as 'many'"),
+        (("evaluate", "none.csv"), "No predictions at none.csv"),
+        (("data", "check", "none.csv"), "none.csv"),
+        (("data", "build", "--source", "kermany:/no/such", "--out", "m.csv", "--patients", "no"), "expected known or one_per_image"),
+    ],
+)
+def test_mistakes_get_a_message_and_no_traceback(arguments, message, cxr):
+    code, _, errors = cxr(*arguments)
+    assert code == 2 and message in errors and "cxr: " in errors
+    assert "Traceback" not in errors
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path, monkeypatch, capsys):
+    def full():
+        raise OSError(28, os.strerror(28), str(tmp_path / "predictions.csv"))
+
+    monkeypatch.setattr(application, "app", full)
+    with pytest.raises(SystemExit) as ended:
+        application.main()
+    assert ended.value.code == 1
+    assert "no space left on the device" in capsys.readouterr().err
+
+
+def test_data_verbs_build_and_check(cxr, tmp_path):
+    generate_phantom(tmp_path / "p", patients_per_class=3, image_size=64, labels="binary")
+    code, output, errors = cxr("data", "build", "--source", f"phantom:{tmp_path / 'p'}", "--out", "m.csv")
+    assert code == 0, errors
+    assert "phantom" in output and (tmp_path / "m.csv").exists()
+    assert cxr("data", "check", "m.csv")[0] == 0
+    first = next((tmp_path / "p" / "images").glob("*.jpeg"))
+    first.write_bytes(b"")
+    code, output, _ = cxr("data", "check", "m.csv")
+    assert code == 1 and first.name in (tmp_path / "bad_files.csv").read_text() and "empty" in output

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ from cxr_keras.training.strategies import Phase
 
 HISTORY_FILE = "history.csv"
 STATE_FILE = "state.npz"
+
+CALIBRATION_BATCH = 64
+"""Images that are normalised together when BatchNorm statistics are set: layer by layer in Python, so small batches would be slow."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,13 +237,25 @@ def calibrate_batch_norm(model: keras.Model, batches: Any, steps: int) -> int:
     trainable = [layer.trainable for layer in layers]
     for layer in layers:
         layer.trainable = True
-    for step, batch in zip(range(steps), batches, strict=False):
+    seen = 0
+    for images in _in_groups(batches, steps, at_least=CALIBRATION_BATCH):
         for layer in layers:
-            layer.momentum = step / (step + 1)  # a running mean: each batch weighs 1/(step+1)
-        model(keras.ops.convert_to_tensor(batch[0]), training=True)
+            layer.momentum = seen / (seen + len(images))  # a running mean over images
+        model(keras.ops.convert_to_tensor(images), training=True)
+        seen += len(images)
     for layer, momentum, was_trainable in zip(layers, momenta, trainable, strict=True):
         layer.momentum, layer.trainable = momentum, was_trainable
     return len(layers)
+
+
+def _in_groups(batches: Any, steps: int, *, at_least: int) -> Iterator[np.ndarray]:
+    """The images of the first `steps` batches, joined until a group has `at_least` images; the last group may have fewer."""
+    group: list[np.ndarray] = []
+    for step, batch in zip(range(steps), batches, strict=False):
+        group.append(np.asarray(batch[0]))
+        if sum(map(len, group)) >= at_least or step == steps - 1:
+            yield np.concatenate(group)
+            group = []
 
 
 def _check_monitoring(phases: tuple[Phase, ...], settings: FitSettings, data: TrainingData) -> None:

@@ -44,5 +44,9 @@ def start_backend() -> None:
         import keras
         import tensorflow  # the input pipeline needs it under every backend
 
+        if keras.backend.backend() != "tensorflow":
+            # TensorFlow only feeds batches then, and would take the memory of the GPU that the backend needs.
+            tensorflow.config.set_visible_devices([], "GPU")
         keras.ops.zeros(1)
-        tensorflow.zeros(1)
+        # Decoding transposes uint8, at which oneDNN says once on some processors that it leaves that to Eigen.
+        tensorflow.transpose(tensorflow.zeros((1, 1, 1, 1), "uint8"), (0, 3, 1, 2))

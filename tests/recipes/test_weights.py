@@ -1,0 +1,76 @@
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+import models_zoo
+from cxr_keras.config.schema import ModelSection
+from cxr_keras.data.manifest import write_manifest
+from cxr_keras.recipes.weights import check_model, weights_of_fold
+
+
+def run_directory(folder, parts, *, model=False):
+    """A run directory with one fold; `parts` maps image_id to part, and the patient is the image_id's first letter."""
+    rows = [
+        {
+            "image_id": image,
+            "path": f"/nowhere/{image}",
+            "label": "normal",
+            "patient_id": image[0],
+            "group_id": image[0],
+            "source": "test",
+            "split": "",
+            "sha256": f"{number:064x}",
+            "width": 10,
+            "height": 10,
+        }
+        for number, image in enumerate(sorted(parts))
+    ]
+    write_manifest(pd.DataFrame(rows), folder / "manifest.csv")
+    fold = folder / "fold-0"
+    fold.mkdir()
+    pd.DataFrame({"image_id": list(parts), "part": list(parts.values())}).to_csv(fold / "parts.csv", index=False)
+    if model:
+        models_zoo.build("mini_vgg", (16, 16), 2).save(fold / "model.keras")
+    return fold
+
+
+def test_weights_that_saw_a_held_out_patient_are_refused(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    run_directory(tmp_path / "old", {"a1": "train", "a2": "train", "b1": "test", "c1": "train"}, model=True)
+    fold = run_directory(tmp_path / "new", {"a1": "train", "a2": "train", "b1": "train", "c1": "test"})
+    model = ModelSection(name="mini_vgg", weights=str(tmp_path / "old" / "fold-{fold}" / "model.keras"))
+    with pytest.raises(ValueError, match="1 images that fold 0 holds out"):
+        weights_of_fold(model, fold=0, folder=fold)
+
+
+def test_weights_of_the_same_folds_are_taken_and_start_the_base(tmp_path):
+    parts = {"a1": "train", "b1": "test", "c1": "train"}
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    old = run_directory(tmp_path / "old", parts, model=True)
+    fold = run_directory(tmp_path / "new", parts)
+    path = weights_of_fold(ModelSection(name="mini_vgg", weights=str(old.parent / "fold-{fold}/model.keras")), fold=0, folder=fold)
+    taken, trained = models_zoo.build("mini_vgg", (16, 16), 3, weights=path), keras.saving.load_model(path)
+    name = "block1_conv1"
+    assert np.array_equal(np.array(taken.get_layer(name).kernel), np.array(trained.get_layer(name).kernel))
+
+
+def test_unrecorded_weights_are_named(tmp_path, capsys):
+    (tmp_path / "new").mkdir()
+    fold = run_directory(tmp_path / "new", {"a1": "train", "b1": "test"})
+    models_zoo.build("mini_vgg", (16, 16), 2).save(tmp_path / "found.keras")
+    weights_of_fold(ModelSection(name="mini_vgg", weights=str(tmp_path / "found.keras")), fold=0, folder=fold)
+    assert "not recorded" in capsys.readouterr().err
+
+
+def test_every_fold_needs_its_file(tmp_path):
+    models_zoo.build("mini_vgg", (16, 16), 2).save(tmp_path / "0.keras")
+    with pytest.raises(ValueError, match="1.keras"):
+        check_model(ModelSection(name="mini_vgg", weights=str(tmp_path / "{fold}.keras")), image_size=(16, 16), folds=range(2))
+
+
+def test_small_images_are_refused():
+    with pytest.raises(ValueError, match=r"resnet50 needs images of 32 pixels or more; data.image_size is \[16, 16\]"):
+        check_model(ModelSection(name="resnet50"), image_size=(16, 16), folds=range(1))

@@ -19,7 +19,9 @@ endif
 .PHONY: help install install-dev test test-slow lint format bench clean $(CONFIGS:%=train-%) $(CONFIGS:%=train-%-cv)
 
 help: ## Show this list
-	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
+	@echo "train-CONFIG-cv       Cross-validate configs/CONFIG.yaml, e.g. make train-resnet50-cv"
+	@echo "train-CONFIG          Train configs/CONFIG.yaml on one split, e.g. make train-mini_vgg"
 	@echo
 	@echo "Configs: $(CONFIGS)"
 	@echo "Options: DATA=DIR COVID=DIR WEIGHTS=imagenet|FILE SET='key=value ...' (without DATA: phantoms)"
@@ -42,10 +44,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,lint]'
 	@touch $@
 
-train-%-cv: $(VENV)/.installed ## Cross-validate configs/%.yaml, e.g. make train-resnet50-cv
+# Static patterns: make looks for no implicit rule of a phony target.
+$(CONFIGS:%=train-%-cv): train-%-cv: $(VENV)/.installed
 	$(BIN)/cxr cv configs/$*.yaml $(JOB)
 
-train-%: $(VENV)/.installed ## Train configs/%.yaml on one split, e.g. make train-mini_vgg
+$(CONFIGS:%=train-%): train-%: $(VENV)/.installed
 	$(BIN)/cxr train configs/$*.yaml $(JOB)
 
 test: $(VENV)/.installed-dev lint ## Lint, then all tests but the slow ones

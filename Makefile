@@ -67,9 +67,9 @@ format: $(VENV)/.installed-dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-dev ## Run the benchmarks (minutes; keep the machine quiet)
+bench: $(VENV)/.installed-dev ## Run the benchmarks, on IMAGES=DIR or phantoms (minutes; keep the machine quiet)
 	$(BIN)/python -m pip install --quiet 'torch==2.13.0'
-	$(BIN)/python benchmarks/input_pipeline.py
+	$(BIN)/python benchmarks/input_pipeline.py $(if $(IMAGES),--images $(IMAGES))
 
 clean: ## Remove the virtual environment and caches; runs/ and data/ stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

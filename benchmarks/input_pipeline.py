@@ -4,7 +4,7 @@ The originals of a folder are copied until there are enough files, each with a f
 every copy is a file of its own. Each measurement runs in a fresh process; the three readers take turns, so that a
 busy machine is unfair to none.
 
-    python benchmarks/input_pipeline.py --images ../shared/data/kermany_fullsize
+    python benchmarks/input_pipeline.py --images DIR
 
 Needs `pip install torch psutil` besides the project.
 """
@@ -43,6 +43,14 @@ def replicate(source: Path, target: Path, count: int) -> None:
         path.write_bytes(contents)
         rows.append(f"{number:06d},{path},{original.parent.name},{hashlib.sha256(contents).hexdigest()}")
     (target / "manifest.csv").write_text("\n".join(rows) + "\n")
+
+
+def draw_originals(folder: Path) -> Path:
+    """Draw phantoms of about the size of real files, for machines without any; gives the folder of their JPEGs."""
+    from cxr_keras.data.phantom import generate_phantom
+
+    generate_phantom(folder, patients_per_class=6, image_size=1024, labels="binary")
+    return folder / "images"
 
 
 class MemorySampler:
@@ -212,7 +220,7 @@ def compare_memory(folders: dict[int, Path], repetitions: int) -> None:
 def main() -> None:
     """Read the command line, make the files in a temporary folder, and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=Path, default=Path("../shared/data/kermany_fullsize"), help="folder of class folders")
+    parser.add_argument("--images", type=Path, help="folder with full-size JPEGs; without it phantoms of 1024 pixels are drawn")
     parser.add_argument("--count", type=int, default=680, help="files to make")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--passes", type=int, default=3, help="later passes in each repetition")
@@ -223,10 +231,12 @@ def main() -> None:
         print(json.dumps(measure(options.one, options.folder, options.passes)))
         return
     with tempfile.TemporaryDirectory(prefix="input-pipeline-") as root:
+        images = options.images or draw_originals(Path(root) / "phantom")
+        print("images:", options.images or "PHANTOM, 1024x1024")
         folders = {count: Path(root) / str(count) for count in (options.count, 4 * options.count)}
         for count, folder in folders.items():
-            replicate(options.images, folder, count)
-        replicate(options.images, Path(root) / "warm", 64)
+            replicate(images, folder, count)
+        replicate(images, Path(root) / "warm", 64)
         compare(folders[options.count], options.count, options.repetitions, options.passes)
         compare_memory(folders, min(3, options.repetitions))
 

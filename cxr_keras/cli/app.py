@@ -89,6 +89,9 @@ def _run_folder(name: str, verb: str, sample: bool) -> Path:
     return Path("runs") / f"{'sample-' if sample else ''}{name}-{verb}"
 
 
+STOPPED = "stopped. The same command continues after the last resumable state."
+
+
 def main() -> None:
     """Run the application; faults of the input end in one message and exit code 2, never in a traceback."""
     from cxr_keras.runs.jobs import INTERRUPTED, USER_ERROR, JobFailed
@@ -100,7 +103,11 @@ def main() -> None:
     except (ValueError, FloatingPointError) as error:
         _end(str(error), USER_ERROR)
     except KeyboardInterrupt:
-        _end("stopped. The same command continues.", INTERRUPTED)
+        _end(STOPPED, INTERRUPTED)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # typer has turned Ctrl-C into its exit code
+            _end(STOPPED, INTERRUPTED)
+        raise
     except OSError as error:
         if error.errno == errno.ENOSPC:
             _end(f"no space left on the device while writing {error.filename or ''}. Free some; the same command continues.", 1)

@@ -98,7 +98,7 @@ class TrainingSection(Section):
     monitor: Literal["val_loss", "val_accuracy", "val_auroc"] = "val_loss"
     keep: Literal["best", "last"] = Field("last", description="weights at the end of a phase")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    jit_compile: Literal["auto"] | bool = Field("auto", description="XLA; auto is on where a GPU is found")
+    jit_compile: Literal["auto"] | bool = Field("auto", description="XLA; auto is on where a GPU is found, and with JAX")
     calibrate_batch_norm: Literal["auto"] | bool = Field("auto", description="before a frozen phase; auto is on for random bases")
     checkpoint_seconds: float = Field(30.0, ge=0, description="least time between two resumable states; a kill loses that and one epoch")
     save_models: bool = True

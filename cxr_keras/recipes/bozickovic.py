@@ -9,6 +9,7 @@ import pandas as pd
 
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.recipes.run import fold_job
+from cxr_keras.recipes.weights import UNUSED
 from cxr_keras.runs.files import read_json
 from cxr_keras.runs.jobs import run_jobs
 
@@ -76,5 +77,5 @@ def initial_split(manifest: pd.DataFrame, *, share: float, seed: int) -> pd.Seri
                 images = np.sort(rows.loc[rows["group_id"] == group, "image_id"].to_numpy())
                 parts[random.choice(images)] = part
     in_taken = manifest["group_id"].isin(taken).to_numpy()
-    parts[in_taken & (parts == "train").to_numpy()] = "unused"
+    parts[in_taken & (parts == "train").to_numpy()] = UNUSED
     return parts

@@ -16,11 +16,11 @@ from cxr_keras.config.loader import read_config
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.folds import assert_no_shared_group
 from cxr_keras.data.labels import class_order
-from cxr_keras.data.manifest import read_manifest
+from cxr_keras.data.manifest import read_manifest, select_images
 from cxr_keras.data.pipeline import Examples, examples_of
 from cxr_keras.evaluation.scores import score_predictions
 from cxr_keras.recipes.batches import batches_in_order, expanded, open_cache, training_data
-from cxr_keras.recipes.weights import weights_of_fold
+from cxr_keras.recipes.weights import PARTS_FILE, UNUSED, weights_of_fold
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import write_atomically, write_csv, write_json
 from cxr_keras.training.class_weights import class_weights
@@ -29,14 +29,12 @@ from cxr_keras.training.fit import STATE_FILE, FitSettings, run_phases
 from cxr_keras.training.strategies import Phase, get_strategy, phases_of
 from cxr_keras.training.validation import predict_probabilities
 
-PARTS_FILE = "parts.csv"
-
 
 def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epochs: dict[str, int] | None = None) -> None:
     """Train and score one fold; everything it leaves lies in `folder`, `done.json` last.
 
     Args:
-        folder: the fold's folder; holds `parts.csv` (image_id, part) with the parts train, test and perhaps validation.
+        folder: the fold's folder; holds `parts.csv` (image_id, part) with the parts train, test and perhaps validation and unused.
         run_directory: the run's directory with `config.yaml` and `manifest.csv`.
         fold: the fold's number; with the seed it determines initial weights, order of batches and dropout.
         label: what progress lines call it.
@@ -50,6 +48,8 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
     config = read_config(root / CONFIG_FILE)
     manifest = read_manifest(root / "manifest.csv")
     parts = pd.read_csv(folder / PARTS_FILE, dtype=str).set_index("image_id")["part"]
+    parts = parts[parts != UNUSED]
+    manifest = select_images(manifest, parts.index)
     assert_no_shared_group(manifest, parts)
     tables = {part: manifest[manifest["image_id"].map(parts) == part] for part in ("train", "validation", "test")}
     classes = class_order(manifest["label"])
@@ -116,7 +116,9 @@ def plan(config: RunConfig, epochs: dict[str, int] | None) -> tuple[tuple[Phase,
     phases = phases_of(training.strategy, training.phases)
     if epochs is not None:
         phases = tuple(dataclasses.replace(phase, epochs=epochs[phase.name], patience=None) for phase in phases)
-    jit = bool(keras.distribution.list_devices("gpu")) if training.jit_compile == "auto" else training.jit_compile
+    # JAX without XLA runs operation by operation; TensorFlow on a CPU was two to four times slower with it.
+    compiles = keras.backend.backend() == "jax" or any(device.startswith("gpu") for device in keras.distribution.list_devices())
+    jit = compiles if training.jit_compile == "auto" else training.jit_compile
     calibrate = config.model.weights is None if training.calibrate_batch_norm == "auto" else training.calibrate_batch_norm
     settings = FitSettings(
         monitor=training.monitor,

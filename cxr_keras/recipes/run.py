@@ -14,9 +14,8 @@ from cxr_keras.data.manifest import manifest_digest, write_manifest
 from cxr_keras.evaluation.baselines import thumbnail_baseline
 from cxr_keras.recipes.batches import open_cache
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
-from cxr_keras.recipes.fold import PARTS_FILE
 from cxr_keras.recipes.results import write_results
-from cxr_keras.recipes.weights import check_model
+from cxr_keras.recipes.weights import PARTS_FILE, check_model
 from cxr_keras.runs.directory import open_run_directory
 from cxr_keras.runs.files import read_json, write_csv, write_json
 from cxr_keras.runs.jobs import Job

@@ -13,6 +13,10 @@ from cxr_keras.data.manifest import read_manifest
 from cxr_keras.weights import resolve_weights
 
 PARTS_FILE = "parts.csv"
+"""In a fold's folder: the part (train, validation, test, or `UNUSED`) of each image."""
+
+UNUSED = "unused"
+"""Part of images that a fold leaves out, such as further images of a patient who gives one to validation."""
 
 
 def check_model(model: ModelSection, *, image_size: tuple[int, int], folds: range) -> None:

@@ -35,7 +35,7 @@ def cxr(tmp_path, phantom):
 
     def command(verb, *arguments, settings=SETTINGS, environment=None, start=False):
         origin = [] if any("data.sources" in a or "data.manifest" in a for a in arguments) else [f"data.sources=[phantom:{phantom}]"]
-        line = [sys.executable, "-m", "cxr_keras.cli.app", verb, *arguments, *origin, *settings]
+        line = [sys.executable, "-m", "cxr_keras.cli.app", verb, arguments[0], *origin, *settings, *arguments[1:]]
         variables = os.environ | {"CXR_CACHE": str(tmp_path / "cache"), "COLUMNS": "100"} | (environment or {})
         process = subprocess.Popen(
             line, cwd=tmp_path, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True

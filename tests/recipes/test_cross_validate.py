@@ -39,20 +39,20 @@ def test_a_cross_validation_from_images_to_results(cxr, tmp_path):
 
 
 def test_a_killed_run_continues_to_the_same_predictions(cxr, tmp_path):
-    assert cxr("cv", "mini_vgg", "--run", "whole")[0] == 0
+    longer = "training.phases.all.epochs=6"
+    assert cxr("cv", "mini_vgg", "--run", "whole", longer)[0] == 0
     for number, kind in enumerate((signal.SIGKILL, signal.SIGINT)):
         run = tmp_path / f"broken-{number}"
-        process = cxr("cv", "mini_vgg", "--run", run.name, start=True)
-        for _ in range(1200):
-            if (run / "fold-0" / "state.npz").exists():
-                break
-            time.sleep(0.05)
+        process = cxr("cv", "mini_vgg", "--run", run.name, longer, start=True)
+        while not (run / "fold-0" / "state.npz").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
         os.killpg(process.pid, kind)  # what a terminal does: the run and its job
         _, errors = process.communicate(timeout=60)
         assert not (run / "predictions.csv").exists()
         if kind == signal.SIGINT:
-            assert process.returncode == 130 and "The same command continues" in errors and "Traceback" not in errors
-        code, _, errors = cxr("cv", "mini_vgg", "--run", run.name)
+            assert process.returncode == 130 and "The same command continues" in errors and "Traceback" not in errors, errors
+        code, _, errors = cxr("cv", "mini_vgg", "--run", run.name, longer)
         assert code == 0 and f"continues {run.name}" in errors
         assert (run / "predictions.csv").read_bytes() == (tmp_path / "whole" / "predictions.csv").read_bytes()
 
@@ -74,6 +74,7 @@ def test_bozickovic_carries_the_epochs_of_an_initial_split(cxr, tmp_path):
         "training.keep=best",
         "split.curves_on_test=false",
         "cross_validation.protocol=bozickovic",
+        "data.at_most_per_class={normal: 8}",
         "augmentation={mode: copies, classes: [normal], horizontal_flip: true}",
     ]
     code, output, errors = cxr("cv", "mini_vgg", *settings, "--run", "b")

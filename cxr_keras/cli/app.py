@@ -68,7 +68,7 @@ def configs() -> None:
     width = max(map(len, shipped))
     for name in shipped:
         print(f"{name:<{width}}  {load_config(name).description}")
-    print(f"\nTry one on phantoms: cxr cv {next(iter(shipped))} --sample")
+    print("\nTry one on phantoms: cxr cv mini_vgg --sample")
 
 
 @app.command()

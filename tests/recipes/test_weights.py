@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 import models_zoo
+from cxr_keras.config.loader import load_config, shipped_configs
 from cxr_keras.config.schema import ModelSection
 from cxr_keras.data.manifest import write_manifest
 from cxr_keras.recipes.weights import check_model, weights_of_fold
@@ -74,3 +75,10 @@ def test_every_fold_needs_its_file(tmp_path):
 def test_small_images_are_refused():
     with pytest.raises(ValueError, match=r"resnet50 needs images of 32 pixels or more; data.image_size is \[16, 16\]"):
         check_model(ModelSection(name="resnet50"), image_size=(16, 16), folds=range(1))
+
+
+@pytest.mark.parametrize("name", shipped_configs())
+def test_every_shipped_config_names_a_model_that_takes_its_images(name):
+    for sample in (False, True):
+        config = load_config(name, ["model.weights=null"], sample=sample)
+        check_model(config.model, image_size=config.data.image_size, folds=range(1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -94,27 +93,24 @@ STOPPED = "stopped. The same command continues after the last resumable state."
 
 def main() -> None:
     """Run the application; faults of the input end in one message and exit code 2, never in a traceback."""
-    from cxr_keras.runs.jobs import INTERRUPTED, USER_ERROR, JobFailed
+    from cxr_keras.runs.failures import INTERRUPTED, explain
+    from cxr_keras.runs.jobs import JobFailed
 
     try:
         app()
     except JobFailed as error:
         _end(str(error), error.exit_code)
-    except (ValueError, FloatingPointError) as error:
-        _end(str(error), USER_ERROR)
     except KeyboardInterrupt:
         _end(STOPPED, INTERRUPTED)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # typer has turned Ctrl-C into its exit code
             _end(STOPPED, INTERRUPTED)
         raise
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            _end(f"no space left on the device while writing {error.filename or ''}. Free some; the same command continues.", 1)
-        elif isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError | IsADirectoryError):
-            _end(f"{error.strerror}: {error.filename}", USER_ERROR)
-        else:
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
             raise
+        _end(*explained)
 
 
 def _end(message: str, code: int) -> None:

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from cxr_keras.runs.directory import DONE_FILE, hold_run_directory
+from cxr_keras.runs.failures import INTERRUPTED, NO_SPACE, USER_ERROR, explain
 from cxr_keras.runs.files import read_json, write_json
 
-USER_ERROR = 2
-INTERRUPTED = 130
 SECONDS_FOR_AN_ORPHAN_TO_END = 10.0
 
 
@@ -78,8 +77,8 @@ def run_jobs(jobs: Sequence[Job]) -> None:
             raise
         if code == INTERRUPTED:
             raise KeyboardInterrupt
-        if code == USER_ERROR:
-            raise JobFailed("", exit_code=USER_ERROR)
+        if code in (USER_ERROR, NO_SPACE):
+            raise JobFailed("", exit_code=code)
         if code != 0:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
             raise JobFailed(f"The job in {job.folder} {how}. The same command continues after the last finished epoch.", exit_code=1)
@@ -91,7 +90,7 @@ def main(folder: str) -> int:
     """Run the job described in `folder`/job.json in this interpreter.
 
     Returns:
-        The exit code: 0, 2 for refused input, 130 for an interruption.
+        The exit code: 0, 2 for refused input, 3 for a full disk, 130 for an interruption.
     """
     job = read_json(Path(folder) / "job.json")
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
@@ -100,9 +99,13 @@ def main(folder: str) -> int:
             _run(job, Path(folder))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except (ValueError, FloatingPointError) as error:
-        print(f"cxr: {error}", file=sys.stderr, flush=True)
-        return USER_ERROR
+    except Exception as error:
+        explained = explain(error)
+        if explained is None:
+            raise
+        message, code = explained
+        print(f"cxr: {message}", file=sys.stderr, flush=True)
+        return code
     return 0
 
 

@@ -57,7 +57,7 @@ def test_a_full_disk_is_said_and_nothing_is_lost(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(application, "app", full)
     with pytest.raises(SystemExit) as ended:
         application.main()
-    assert ended.value.code == 1
+    assert ended.value.code == 3
     assert "no space left on the device" in capsys.readouterr().err
 
 

@@ -6,8 +6,9 @@ import time
 import pytest
 
 from cxr_keras.runs.directory import hold_run_directory
+from cxr_keras.runs.failures import INTERRUPTED, NO_SPACE, USER_ERROR
 from cxr_keras.runs.files import read_json, write_json
-from cxr_keras.runs.jobs import INTERRUPTED, USER_ERROR, Job, JobFailed, main, run_jobs
+from cxr_keras.runs.jobs import Job, JobFailed, main, run_jobs
 
 CALL = "job_functions:{}"
 
@@ -23,6 +24,8 @@ def job(tmp_path, monkeypatch):
         "    raise ValueError('no such thing')\n"
         "def die(*, folder, value):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "def fill(*, folder, value):\n"
+        "    raise OSError(28, os.strerror(28), str(folder / 'state.npz'))\n"
         "def stop(*, folder, value):\n"
         "    raise KeyboardInterrupt\n"
         "def wait(*, folder, value):\n"
@@ -57,6 +60,14 @@ def test_a_refusal_is_printed_by_the_job_and_passed_on(job, capfd):
     assert caught.value.exit_code == USER_ERROR and not str(caught.value)
     error = capfd.readouterr().err
     assert "no such thing" in error and "Traceback" not in error
+
+
+def test_a_full_disk_is_said_without_a_traceback(job, capfd):
+    with pytest.raises(JobFailed) as caught:
+        run_jobs([job("fill")])
+    assert caught.value.exit_code == NO_SPACE
+    error = capfd.readouterr().err
+    assert "no space left on the device" in error and "state.npz" in error and "Traceback" not in error
 
 
 def test_an_interrupted_job_interrupts_the_run(job):

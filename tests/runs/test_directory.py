@@ -1,4 +1,5 @@
-import multiprocessing
+import subprocess
+import sys
 
 import pytest
 
@@ -35,25 +36,20 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
         open_it(tmp_path)
 
 
-def hold(path, held, release):
-    with hold_run_directory(path):
-        held.set()
-        release.wait(20)
-
-
 def test_two_processes_do_not_share_a_run_directory(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(tmp_path, held, release))
-    other.start()
+    code = (
+        "import sys, time; from pathlib import Path; from cxr_keras.runs.directory import hold_run_directory\n"
+        "with hold_run_directory(Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
-        assert held.wait(20)
+        assert other.stdout.readline() == "held\n"
         with pytest.raises(ValueError, match="Another process is working"), hold_run_directory(tmp_path):
             pass
-        other.kill()  # a killed holder leaves no lock behind
-        other.join()
-        with hold_run_directory(tmp_path):
-            pass
     finally:
-        release.set()
-        other.join()
+        other.kill()
+        other.communicate()
+    with hold_run_directory(tmp_path):  # a killed holder leaves no lock behind
+        pass

@@ -96,6 +96,7 @@ def test_a_job_ends_when_the_run_that_started_it_is_killed(job, tmp_path):
     )
     run = subprocess.Popen([sys.executable, "-c", code])
     while not (waiting.folder / "began").exists():
+        assert run.poll() is None
         time.sleep(0.05)
     run.kill()
     run.wait()

@@ -81,7 +81,7 @@ def run_jobs(jobs: Sequence[Job]) -> None:
             raise JobFailed("", exit_code=code)
         if code != 0:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            raise JobFailed(f"The job in {job.folder} {how}. The same command continues after the last finished epoch.", exit_code=1)
+            raise JobFailed(f"The job in {job.folder} {how}. The same command continues after the last resumable state.", exit_code=1)
         if not job.done:
             raise JobFailed(f"The job in {job.folder} ended without its {DONE_FILE}; this is a fault of the program.", exit_code=1)
 

@@ -12,6 +12,7 @@ Needs `pip install torch psutil` besides the project.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -159,10 +160,11 @@ def read_torch(folder: Path) -> Callable[[], Iterable[object]]:
     return lambda: loader
 
 
-def measure(reader: str, folder: Path, passes: int) -> dict[str, object]:
-    """Time the first and `passes` later passes in this process; starting the libraries is not counted, workers are.
+def measure(reader: str, folder: Path, passes: int, *, memory: bool) -> dict[str, object]:
+    """Time the first and `passes` later passes in this process, or watch their memory, which slows them.
 
-    Graphs are compiled and libraries loaded by one tiny file beforehand, as a user pays that once and not per image.
+    Graphs are compiled and libraries loaded by a few files beforehand, as a user pays that once and not per image; the start of
+    worker processes is counted.
     """
     make = {"cxr": read_cxr, "keras": read_keras, "torch": read_torch}[reader]
     with tempfile.TemporaryDirectory(dir=folder.parent) as small:
@@ -171,18 +173,20 @@ def measure(reader: str, folder: Path, passes: int) -> dict[str, object]:
             pass
     one_pass = make(folder)
     rates = []
-    with MemorySampler() as memory:
+    sampler = MemorySampler()
+    with sampler if memory else contextlib.nullcontext():
         for _ in range(1 + passes):
             started, count = time.perf_counter(), 0
             for batch in one_pass():
                 count += len(batch[0])  # type: ignore[index]
             rates.append(count / (time.perf_counter() - started))
-    return {"images": count, "first": rates[0], "later": statistics.median(rates[1:]), "peak": memory.peak_bytes}
+    return {"images": count, "first": rates[0], "later": statistics.median(rates[1:]), "peak": sampler.peak_bytes}
 
 
-def in_fresh_process(reader: str, folder: Path, passes: int) -> dict[str, float]:
+def in_fresh_process(reader: str, folder: Path, passes: int, *, memory: bool = False) -> dict[str, float]:
     """Run `measure` in an interpreter of its own."""
     command = [sys.executable, __file__, "--one", reader, "--folder", str(folder), "--passes", str(passes)]
+    command += ["--memory"] if memory else []
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(answer.stdout.splitlines()[-1])
@@ -212,7 +216,8 @@ def compare_memory(folders: dict[int, Path], repetitions: int) -> None:
     print(f"{'reader':32}" + "".join(f"{f'{count} images':>16}" for count in folders) + f"{'change':>10}")
     for reader, name in READERS.items():
         peaks = [
-            statistics.median(in_fresh_process(reader, folder, 1)["peak"] / 1e6 for _ in range(repetitions)) for folder in folders.values()
+            statistics.median(in_fresh_process(reader, folder, 1, memory=True)["peak"] / 1e6 for _ in range(repetitions))
+            for folder in folders.values()
         ]
         print(f"{name:32}" + "".join(f"{peak:16,.0f}" for peak in peaks) + f"{peaks[-1] / peaks[0] - 1:10.1%}")
 
@@ -226,9 +231,10 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=3, help="later passes in each repetition")
     parser.add_argument("--one", choices=READERS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--memory", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(options.one, options.folder, options.passes)))
+        print(json.dumps(measure(options.one, options.folder, options.passes, memory=options.memory)))
         return
     with tempfile.TemporaryDirectory(prefix="input-pipeline-") as root:
         images = options.images or draw_originals(Path(root) / "phantom")

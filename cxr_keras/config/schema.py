@@ -148,6 +148,7 @@ class RunConfig(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="names the run directory")
     description: str = ""
+    paper: str | None = Field(None, description="system of a paper that this rebuilds, e.g. laban/mini_vgg")
     data: DataSection
     model: ModelSection
     augmentation: AugmentationSection = AugmentationSection()

@@ -28,8 +28,10 @@ def cv(config: Config, overrides: Overrides = None, sample: Sample = False, run:
     settings = load_config(config, overrides or (), sample=sample)
     start_backend()
     from cxr_keras.recipes.cross_validate import cross_validate
+    from cxr_keras.recipes.seeds import run_seeds
 
-    cross_validate(settings, run or _run_folder(settings.name, "cv", sample))
+    folder = run or _run_folder(settings.name, "cv", sample)
+    run_seeds(cross_validate, settings, folder) if settings.seeds else cross_validate(settings, folder)
 
 
 @app.command()
@@ -39,9 +41,11 @@ def train(config: Config, overrides: Overrides = None, sample: Sample = False, r
 
     settings = load_config(config, overrides or (), sample=sample)
     start_backend()
+    from cxr_keras.recipes.seeds import run_seeds
     from cxr_keras.recipes.train import train as train_recipe
 
-    train_recipe(settings, run or _run_folder(settings.name, "train", sample))
+    folder = run or _run_folder(settings.name, "train", sample)
+    run_seeds(train_recipe, settings, folder) if settings.seeds else train_recipe(settings, folder)
 
 
 @app.command()

@@ -113,15 +113,19 @@ class TrainingSection(Section):
 class SplitSection(Section):
     """The one split of `cxr train`."""
 
-    kind: Literal["grouped", "official"] = Field("grouped", description="by patient at random, or the source's own folders")
+    kind: Literal["grouped", "official", "official_halves"] = Field(
+        "grouped", description="by patient at random; the source's own folders; or these, the test folder halved into validation and test"
+    )
     test: float = Field(0.25, gt=0, lt=1, description="share of the test part (grouped)")
     validation: float = Field(0.0, ge=0, lt=1, description="share of the training images that is kept apart to choose on")
     curves_on_test: bool = Field(False, description="without a validation part: draw the curves on the test part, choosing nothing")
 
     @model_validator(mode="after")
     def _official_test_is_read_once(self) -> SplitSection:
-        if self.curves_on_test and self.kind == "official":
+        if self.curves_on_test and self.kind != "grouped":
             raise ValueError("curves_on_test would read the official test labels after every epoch; set it to false or kind to grouped")
+        if self.kind == "official_halves" and self.validation > 0:
+            raise ValueError("official_halves has its own validation part, half of the test folder; set split.validation to 0")
         if self.curves_on_test and self.validation > 0:
             raise ValueError("curves_on_test is for splits without a validation part; set validation to 0 or curves_on_test to false")
         return self
@@ -141,6 +145,9 @@ class EvaluationSection(Section):
 
     bootstrap_draws: int = Field(2000, ge=100)
     batch_size: int = Field(64, ge=1)
+    ledger: str | None = Field(
+        None, description="where readings of official test labels are noted; default test_readings.csv beside the run"
+    )
 
 
 class RunConfig(Section):
@@ -157,12 +164,25 @@ class RunConfig(Section):
     cross_validation: CrossValidationSection = CrossValidationSection()
     evaluation: EvaluationSection = EvaluationSection()
     seed: int = Field(0, ge=0, lt=2**31)
+    split_seed: int | None = Field(None, ge=0, lt=2**31, description="seed of folds and splits; default: seed")
+    seeds: tuple[int, ...] = Field((), description="one run for each of these seeds, then their mean and spread; replaces seed")
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> RunConfig:
+        if len(set(self.seeds)) != len(self.seeds) or len(self.seeds) == 1 or any(seed < 0 for seed in self.seeds):
+            raise ValueError(f"seeds is {list(self.seeds)}; give two or more different whole numbers from 0 up, or one as seed")
+        return self
 
     @model_validator(mode="after")
     def _choosing_needs_validation(self) -> RunConfig:
         if self.split.curves_on_test and self.chooses_epoch:
             raise ValueError("split.curves_on_test goes with training.keep=last and no patience, else the test part would choose the epoch")
         return self
+
+    @property
+    def seed_of_splits(self) -> int:
+        """What folds and splits are drawn with."""
+        return self.seed if self.split_seed is None else self.split_seed
 
     @property
     def chooses_epoch(self) -> bool:

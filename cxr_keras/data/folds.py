@@ -219,6 +219,25 @@ def official_split(manifest: pd.DataFrame) -> pd.Series:
     return parts
 
 
+def official_halves(manifest: pd.DataFrame, *, seed: int) -> pd.Series:
+    """Give the official training folder as "train" and divide the official test folder, by patient, into "validation" and "test".
+
+    So Zhou et al. chose their epoch: on half of the official test folder. The validation half is of the same hospital, compression and
+    share of sick as the test half, which flatters; and its labels are read after every epoch.
+
+    Returns:
+        The part of each image, indexed by image_id in the order of the manifest.
+
+    Raises:
+        ValueError: as `official_split`, or fewer than two patients of a class in the test folder.
+    """
+    parts = official_split(manifest)
+    folder = manifest[(parts == "test").to_numpy()]
+    parts.update(split_by_group(folder, fractions={"validation": 0.5, "test": 0.5}, seed=seed))
+    assert_no_shared_group(manifest, parts)
+    return parts
+
+
 def _require_classes(manifest: pd.DataFrame, parts: pd.Series, *, expected: list[str]) -> None:
     aligned = manifest["image_id"].map(parts)
     faults = _absent_classes(manifest, aligned, expected=expected, what="part")

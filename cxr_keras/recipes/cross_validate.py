@@ -54,7 +54,8 @@ def parts_of_fold(manifest: pd.DataFrame, folds: dict[str, int], fold: int, *, c
     parts[in_test.to_numpy()] = "test"
     share = config.cross_validation.validation
     if config.cross_validation.protocol == "plain" and share > 0:
-        inner = split_by_group(manifest[~in_test], fractions={"train": 1 - share, "validation": share}, seed=config.seed + 1 + fold)
+        fractions = {"train": 1 - share, "validation": share}
+        inner = split_by_group(manifest[~in_test], fractions=fractions, seed=config.seed_of_splits + 1 + fold)
         parts.update(inner)
     return parts
 
@@ -63,8 +64,8 @@ def _folds_of_run(config: RunConfig, folder: Path, manifest: pd.DataFrame) -> di
     """The folds written in the run directory, made at its first start."""
     path = folder / "folds.json"
     if not path.exists():
-        folds = make_folds(manifest, n_folds=config.cross_validation.folds, seed=config.seed)
-        write_folds(path, folds, manifest=manifest, seed=config.seed)
+        folds = make_folds(manifest, n_folds=config.cross_validation.folds, seed=config.seed_of_splits)
+        write_folds(path, folds, manifest=manifest, seed=config.seed_of_splits)
     folds = read_folds(path, manifest=manifest)
     check_folds(folds, manifest, n_folds=config.cross_validation.folds)
     return folds

@@ -34,7 +34,7 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     folds = range(config.cross_validation.folds) if verb == "cv" else range(1)
     check_model(config.model, image_size=config.data.image_size, folds=folds)
     announce_phantom(config)
-    manifest = manifest_of(config.data, seed=config.seed)
+    manifest = manifest_of(config.data, seed=config.seed_of_splits)
     manifest = refuse_or_skip_bad_files(manifest, policy=config.data.on_bad_files, folder=folder)
     continued = open_run_directory(
         folder,
@@ -128,10 +128,16 @@ def provenance_of(config: RunConfig, folder: Path, fold_folders: list[Path], *, 
     return row
 
 
+_EVALUATIONS = {
+    "official": "official test folder",
+    "official_halves": "half of the official test folder, epoch chosen on the other half (flatters)",
+}
+
+
 def _evaluation_of(config: RunConfig, verb: str) -> str:
     """How the test images were set apart, in words."""
     if verb == "train":
-        return "official test folder" if config.split.kind == "official" else f"{config.split.test:.0%} of patients held out"
+        return _EVALUATIONS.get(config.split.kind) or f"{config.split.test:.0%} of patients held out"
     folds = f"{config.cross_validation.folds} folds by patient"
     if config.cross_validation.protocol == "bozickovic":
         return f"{folds}, epochs chosen on images that return in the folds (optimistic)"

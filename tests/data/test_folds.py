@@ -11,6 +11,7 @@ from cxr_keras.data.folds import (
     assert_no_shared_group,
     check_folds,
     make_folds,
+    official_halves,
     official_split,
     read_folds,
     split_by_group,
@@ -124,3 +125,13 @@ def test_official_split_needs_every_image_to_have_one(make_manifest):
         official_split(manifest.assign(split=["train", "val", "test", "train", ""]))
     with pytest.raises(ValueError, match="class viral is absent from part test"):
         official_split(manifest.assign(split=["train", "val", "test", "train", "train"]))
+
+
+def test_official_halves_divide_the_test_folder_by_patient(make_manifest):
+    manifest = make_manifest({"normal": [1, 2] * 8, "viral": [1, 2] * 6})
+    in_test = manifest["group_id"].isin(sorted(manifest["group_id"].unique())[::2])
+    parts = official_halves(manifest.assign(split=in_test.map({True: "test", False: "train"})), seed=0)
+    assert (parts[~in_test.to_numpy()] == "train").all()
+    assert set(parts[in_test.to_numpy()]) == {"validation", "test"}
+    assert parts.groupby(manifest["group_id"].to_numpy()).nunique().max() == 1
+    assert 0.35 < (parts == "test").sum() / in_test.sum() < 0.65

@@ -9,7 +9,7 @@ def test_the_official_test_labels_are_read_once_and_noted(cxr, tmp_path):
         code, _, errors = cxr("train", "mini_vgg", *settings)
         assert code == 0, errors
     ledger = pd.read_csv(tmp_path / "runs" / "test_readings.csv")
-    assert len(ledger) == 1 and ledger["run"][0] == "mini_vgg-train"
+    assert len(ledger) == 1 and ledger["run"][0] == "runs/mini_vgg-train"
     run = tmp_path / "runs" / "mini_vgg-train"
     parts = pd.read_csv(run / "split" / "parts.csv").set_index("image_id")["part"]
     predictions = pd.read_csv(run / "predictions.csv")

@@ -49,7 +49,8 @@ def write_results(
     )
     save_figure(roc_figure(predictions, classes, scores=scores, title=f"{name}: ROC"), figures / "roc.png")
     if histories := read_histories(histories_in):
-        save_figure(learning_curves_figure(histories, title=f"{name}: learning curves"), figures / "learning_curves.png")
+        curves = learning_curves_figure(histories, title=f"{name}: learning curves", scored_part=scored_part(histories_in))
+        save_figure(curves, figures / "learning_curves.png")
     print(render_text(tables))
     return scores
 
@@ -63,3 +64,11 @@ def read_histories(folder: Path) -> list[tuple[str, pd.DataFrame]]:
     own = [folder / "history.csv"] if (folder / "history.csv").exists() else []
     found = own or sorted([*folder.glob("fold-*/history.csv"), *folder.glob("split/history.csv")])
     return [(path.parent.name.replace("-", " "), pd.read_csv(path)) for path in found]
+
+
+def scored_part(folder: Path) -> str:
+    """Say which images the columns val_* of the histories are of: the validation part, or the test part where there is none."""
+    parts = next((path for path in (folder / "parts.csv", *sorted(folder.glob("*/parts.csv"))) if path.exists()), None)
+    if parts is None or "validation" in set(pd.read_csv(parts)["part"]):
+        return "validation"
+    return "test (nothing is chosen on it)"

@@ -146,13 +146,16 @@ def _interval_note(scores: Mapping[str, Any] | None) -> str:
     return f"[{scores['interval']['level']:.0%} interval, patients resampled]"
 
 
-def learning_curves_figure(histories: Sequence[tuple[str, pd.DataFrame]], *, title: str = "Learning curves") -> Figure:
+def learning_curves_figure(
+    histories: Sequence[tuple[str, pd.DataFrame]], *, title: str = "Learning curves", scored_part: str = "validation"
+) -> Figure:
     """Draw loss and accuracy by epoch; with several folds thin lines and their mean over the epochs that all have.
 
     Args:
         histories: name (e.g. "fold 0") and history of each run: columns phase, epoch (from 1, running on over phases),
             loss, accuracy and, where there was a validation part, val_loss, val_accuracy.
         title: first line of the title.
+        scored_part: what the legend calls the images of the columns val_*; they are the test part where nothing is chosen on them.
 
     Returns:
         The figure. Dotted lines mark where a phase of the first history begins.
@@ -174,7 +177,7 @@ def learning_curves_figure(histories: Sequence[tuple[str, pd.DataFrame]], *, tit
         panels = figure.subplots(1, 2)
         for axes, (column, label) in zip(panels, _PANELS, strict=True):
             _draw_curves(axes, histories, column, "training", TRAINING, "-")
-            _draw_curves(axes, histories, f"val_{column}", "validation", VALIDATION, "--")
+            _draw_curves(axes, histories, f"val_{column}", scored_part, VALIDATION, "--")
             _mark_phases(axes, histories[0][1])
             axes.set_xlabel("epoch")
             axes.set_ylabel(label)

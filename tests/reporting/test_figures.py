@@ -114,6 +114,11 @@ def test_learning_curves_of_folds_with_their_mean_and_phases():
     assert title_of(figure) == "ResNet50\nthick: mean over the epochs that all 2 have, thin: fold 0 to fold 1"
 
 
+def test_learning_curves_name_the_part_that_they_score():
+    figure = learning_curves_figure([("split", history())], scored_part="test (nothing is chosen on it)")
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["training", "test (nothing is chosen on it)"]
+
+
 def test_learning_curves_without_validation_or_phases():
     figure = learning_curves_figure([("seed 0", history(validation=False, phases=("all",)))])
     loss = figure.axes[0]

@@ -11,6 +11,7 @@ import pandas as pd
 from cxr_keras.config.loader import flatten, to_yaml
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.manifest import manifest_digest, write_manifest
+from cxr_keras.evaluation import read_predictions
 from cxr_keras.evaluation.baselines import thumbnail_baseline
 from cxr_keras.recipes.batches import open_cache
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
@@ -76,8 +77,8 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
     Returns:
         The scores, as in `metrics.json`.
     """
-    text = {"image_id": str, "group_id": str}
-    predictions = pd.concat([pd.read_csv(f / "predictions.csv", dtype=text) for f in fold_folders], ignore_index=True)
+    predictions = pd.concat([read_predictions(fold / "predictions.csv") for fold in fold_folders], ignore_index=True)
+    validated = fold_folders[0] / "validation_predictions.csv"
     write_csv(folder / "predictions.csv", predictions)
     scores = write_results(
         predictions,
@@ -87,6 +88,7 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
         histories_in=folder,
         draws=config.evaluation.bootstrap_draws,
         seed=config.seed,
+        validation=read_predictions(validated) if len(fold_folders) == 1 and validated.exists() else None,
     )
     if "phantom" in set(manifest["source"]):
         scores["thumbnail_baseline"] = _thumbnail_logistic_regression(config, manifest, predictions)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from cxr_keras.config.schema import RunConfig
-from cxr_keras.evaluation import class_names, score_predictions
+from cxr_keras.evaluation import class_names, read_predictions, score_predictions
 from cxr_keras.evaluation.predictions import probability_columns
 from cxr_keras.recipes.train import LEDGER_FILE
 from cxr_keras.reporting.tables import Table, format_value, headline_table, render_markdown, render_text
@@ -43,7 +43,7 @@ def run_seeds(recipe: Callable[[RunConfig, Path], dict[str, Any]], config: RunCo
         recipe(one, folder / f"seed-{seed}")
         runs.append(folder / f"seed-{seed}")
     scores = [read_json(run / "metrics.json") for run in runs]
-    ensemble = ensemble_predictions([read_table(run) for run in runs])
+    ensemble = ensemble_predictions([read_predictions(run / "predictions.csv") for run in runs])
     ensemble_scores = None
     if ensemble is not None:
         write_csv(folder / "ensemble_predictions.csv", ensemble)
@@ -63,11 +63,6 @@ def run_seeds(recipe: Callable[[RunConfig, Path], dict[str, Any]], config: RunCo
     print(render_text(tables))
     print(f"Everything lies in {folder}")
     return summary
-
-
-def read_table(run: Path) -> pd.DataFrame:
-    """Read the predictions of a finished run."""
-    return pd.read_csv(run / "predictions.csv", dtype={"image_id": str, "group_id": str, "label": str})
 
 
 def ensemble_predictions(tables: Sequence[pd.DataFrame]) -> pd.DataFrame | None:

@@ -141,11 +141,25 @@ def confusion_table(scores: Mapping[str, Any]) -> Table:
     return Table("Confusion matrix (images)", ("true \\ predicted", *classes), rows)
 
 
+def operating_points_table(points: Sequence[Mapping[str, Any]]) -> Table:
+    """Tabulate a binary problem's scores at 0.5 and at chosen thresholds, one row each."""
+    names = tuple(points[0]["scores"])
+    rows = []
+    for point in points:
+        thresholds = sorted(point["thresholds"].values())
+        shown = f"{thresholds[0]:.3f}" if thresholds[0] == thresholds[-1] else f"{thresholds[0]:.3f} to {thresholds[-1]:.3f}"
+        rows.append((point["criterion"], shown, point["chosen_on"], *(format_value(point["scores"][name]) for name in names)))
+    note = "Intervals keep the threshold as it is; positive means a probability at or above it."
+    return Table("Operating points", ("criterion", "threshold", "chosen on", *map(_label, names)), tuple(rows), note=note)
+
+
 def all_tables(scores: Mapping[str, Any], *, provenance: Mapping[str, Any], name: str = "this run") -> list[Table]:
     """All tables of one run, the headline first; those over folds only where there are several."""
     tables = [headline_table([(name, scores, provenance)]), overall_table(scores), per_class_table(scores)]
     if scores["folds"]["count"] > 1:
         tables += [per_class_folds_table(scores), folds_table(scores)]
+    if scores.get("operating_points"):
+        tables.append(operating_points_table(scores["operating_points"]))
     return [*tables, confusion_table(scores)]
 
 

@@ -14,24 +14,55 @@ from cxr_keras.startup import start_backend
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Chest X-ray classification with Keras.")
 app.add_typer(data_commands.app, name="data", help="Build, check and draw image sets.")
 
-Config = Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped config (see `cxr configs`).")]
+CONFIG_HELP = "A YAML file, or the name of a shipped config (see `cxr configs`)."
+AXES = ("models", "strategies")
+Config = Annotated[str, typer.Argument(help=CONFIG_HELP)]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Settings put over the config, e.g. data.batch_size=16.")]
 Sample = Annotated[bool, typer.Option("--sample", help="A run of minutes on phantoms: overrides from configs/sample.yaml.")]
 Run = Annotated[Path | None, typer.Option("--run", help="Run directory; default runs/<name>-<verb>.")]
 
 
 @app.command()
-def cv(config: Config, overrides: Overrides = None, sample: Sample = False, run: Run = None) -> None:
-    """Cross-validate a config: folds that no patient crosses. The same command continues an interrupted run."""
+def cv(
+    config: Annotated[str | None, typer.Argument(help=CONFIG_HELP)] = None,
+    overrides: Overrides = None,
+    sample: Sample = False,
+    run: Run = None,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Several models=A,B and strategies=X,Y on the same folds; default resnet50's config.")
+    ] = False,
+) -> None:
+    """Cross-validate a config: folds that no patient crosses. The same command continues an interrupted run.
+
+    With --grid: `cxr cv --grid models=resnet50,xception strategies=end_to_end,two_stage data.sources=[...]`; without models and
+    strategies the twelve runs of Božičković et al.
+    """
     from cxr_keras.config.loader import load_config
 
-    settings = load_config(config, overrides or (), sample=sample)
+    given = [*([config] if config else []), *(overrides or [])]
+    axes: dict[str, list[str]] = {}
+    if grid:
+        axes = {
+            key: value.strip("[]").replace(" ", "").split(",") for key, _, value in (item.partition("=") for item in given) if key in AXES
+        }
+        given = [item for item in given if item.partition("=")[0] not in AXES]
+        if not given or "=" in given[0]:
+            given = ["resnet50", *given]
+    if not given:
+        raise typer.BadParameter("give a YAML file or the name of a shipped config, see `cxr configs`", param_hint="CONFIG")
+    settings = load_config(given[0], given[1:], sample=sample)
     start_backend()
     from cxr_keras.recipes.cross_validate import cross_validate
+    from cxr_keras.recipes.grid import run_grid
     from cxr_keras.recipes.seeds import run_seeds
 
-    folder = run or _run_folder(settings.name, "cv", sample)
-    run_seeds(cross_validate, settings, folder) if settings.seeds else cross_validate(settings, folder)
+    folder = run or _run_folder(f"{settings.name}-grid" if grid else settings.name, "cv", sample)
+    if grid:
+        run_grid(settings, folder, **axes)
+    elif settings.seeds:
+        run_seeds(cross_validate, settings, folder)
+    else:
+        cross_validate(settings, folder)
 
 
 @app.command()

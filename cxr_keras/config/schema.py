@@ -191,6 +191,14 @@ class RunConfig(Section):
         return self.training.keep == "best" or any(phase.patience is not None for phase in phases if phase.epochs > 0)
 
     @model_validator(mode="after")
+    def _saved_without_auxiliary_outputs(self) -> RunConfig:
+        if self.training.save_optimizer and self.model.params.get("auxiliary"):
+            raise ValueError(
+                "training.save_optimizer keeps a model to go on with, but auxiliary outputs are not saved; switch one off"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _crop_needs_room(self) -> RunConfig:
         if self.augmentation.random_crop and self.data.stored_size is None:
             raise ValueError("augmentation.random_crop needs data.stored_size, the size that is cropped from")

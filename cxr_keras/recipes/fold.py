@@ -131,8 +131,11 @@ def plan(config: RunConfig, epochs: dict[str, int] | None) -> tuple[tuple[Phase,
 
 
 def saved_part(model: keras.Model, *, with_optimizer: bool) -> keras.Model:
-    """The model itself, or one of the same layers that was never compiled and so is saved without an optimizer."""
-    return model if with_optimizer else keras.Model(model.inputs, model.outputs, name=model.name)
+    """The model itself, or one of the same layers that was never compiled and so is saved without an optimizer.
+
+    Auxiliary outputs serve training alone and are left out.
+    """
+    return model if with_optimizer else keras.Model(model.inputs, model.outputs[0], name=model.name)
 
 
 def predict_table(
@@ -146,7 +149,7 @@ def predict_table(
     config: RunConfig,
 ) -> pd.DataFrame:
     """Predict a part: one row an image with its id, patient group, fold, label and one probability a class."""
-    probabilities, _ = predict_probabilities(model, batches_in_order(images, examples, config))
+    probabilities, _ = predict_probabilities(models_zoo.prediction_model(model), batches_in_order(images, examples, config))
     table = manifest[["image_id", "group_id", "label"]].reset_index(drop=True)
     table.insert(2, "fold", fold)
     for index, name in enumerate(classes):

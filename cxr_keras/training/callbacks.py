@@ -41,15 +41,17 @@ class EpochEnd(keras.callbacks.Callback):
         state: TrainingState,
         phase: Phase,
         *,
+        scored: keras.Model,
         validation: Any | None,
         record: Callable[[], None],
         display: Any,
         keep_best: bool,
     ) -> None:
-        """Remember what to update and where to report."""
+        """Remember what to update and where to report; `scored` is the trained model without auxiliary outputs."""
         super().__init__()
         self.state = state
         self.phase = phase
+        self.scored = scored
         self.validation = validation
         self.record = record
         self.display = display
@@ -62,11 +64,11 @@ class EpochEnd(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Pass the running loss to the display."""
-        self.display.batch_done(batch + 1, logs or {})
+        self.display.batch_done(batch + 1, _plain_names(logs or {}))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Score, follow, record, show, and stop if it is time."""
-        logs = dict(logs or {})
+        logs = _plain_names(logs or {})
         if not np.isfinite(logs["loss"]):
             raise FloatingPointError(
                 f"The training loss became {logs['loss']} in epoch {epoch + 1} (phase {self.phase.name!r}). Lower "
@@ -80,7 +82,7 @@ class EpochEnd(keras.callbacks.Callback):
             "accuracy": float(logs["accuracy"]),
         }
         if self.validation is not None:
-            row |= validation_scores(self.model, self.validation)
+            row |= validation_scores(self.scored, self.validation)
         row["seconds"] = round(time.monotonic() - self.started, 2)
         state = self.state
         state.history.append(row)
@@ -92,3 +94,8 @@ class EpochEnd(keras.callbacks.Callback):
         self.display.epoch_done(row)
         if state.best is not None and state.best.stop:
             self.model.stop_training = True
+
+
+def _plain_names(logs: dict[str, Any]) -> dict[str, Any]:
+    """Name the accuracy alike with and without auxiliary outputs, where Keras puts the output's name before it."""
+    return {"accuracy" if name == "probabilities_accuracy" else name: value for name, value in logs.items()}

@@ -122,16 +122,7 @@ def _run_phase(
     if state.epochs_in_phase == 0 and phase.train == "head" and settings.calibrate_batch_norm:
         display.note("random base: BatchNorm statistics set by one pass over the training part")
         calibrate_batch_norm(model, data.batches(state.epoch), data.steps_per_epoch)
-    set_trainable(model, phase)
-    optimizer = make_optimizer(phase.optimizer, epochs=phase.epochs)
-    model.compile(
-        optimizer=optimizer,
-        loss=keras.losses.CategoricalCrossentropy(),
-        weighted_metrics=[],
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-        jit_compile=settings.jit_compile,
-    )
-    optimizer.build(model.trainable_variables)
+    optimizer = compile_phase(model, phase, jit_compile=settings.jit_compile)
     if stored is not None and "optimizer_0" in stored:
         restore_variables(optimizer.variables, stored, "optimizer_")
     if state.best is None and (settings.keep == "best" or phase.patience is not None):
@@ -143,6 +134,7 @@ def _run_phase(
     epoch_end = EpochEnd(
         state,
         phase,
+        scored=models_zoo.prediction_model(model),
         validation=data.validation,
         record=EpochRecorder(folder, state, model, seconds_between_states=settings.checkpoint_seconds),
         display=display,
@@ -152,7 +144,7 @@ def _run_phase(
     if phase.optimizer.decay == "paper_epoch":
         callbacks.insert(0, PaperEpochDecay(phase, epochs_before=first_epoch - state.epochs_in_phase))
     model.fit(
-        data.batches(first_epoch),
+        for_all_outputs(data.batches(first_epoch), model),
         steps_per_epoch=data.steps_per_epoch,
         initial_epoch=first_epoch,
         epochs=first_epoch - state.epochs_in_phase + phase.epochs,
@@ -160,6 +152,38 @@ def _run_phase(
         shuffle=False,  # the dataset carries its own order
         verbose=0,
     )
+
+
+def compile_phase(model: keras.Model, phase: Phase, *, jit_compile: bool) -> keras.optimizers.Optimizer:
+    """Freeze and thaw, compile, and make the optimizer's variables.
+
+    The loss is the cross-entropy of `probabilities`, plus that of auxiliary outputs with their weights.
+
+    Returns:
+        The optimizer, without any step taken.
+    """
+    set_trainable(model, phase)
+    optimizer = make_optimizer(phase.optimizer, epochs=phase.epochs)
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
+    single = len(model.outputs) == 1
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.CategoricalCrossentropy() if single else [keras.losses.CategoricalCrossentropy() for _ in model.outputs],
+        loss_weights=None if single else models_zoo.loss_weights(model),
+        weighted_metrics=[],
+        metrics=[accuracy] if single else [[accuracy], *([] for _ in model.outputs[1:])],
+        jit_compile=jit_compile,
+    )
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def for_all_outputs(batches: Any, model: keras.Model) -> Any:
+    """Give every output of a model with auxiliary outputs the same targets and weights."""
+    count = len(model.outputs)
+    if count == 1:
+        return batches
+    return batches.map(lambda images, *rest: (images, *((part,) * count for part in rest)))
 
 
 def _put_kept_weights_back(model: keras.Model, state: TrainingState, settings: FitSettings) -> None:

@@ -208,3 +208,28 @@ def test_recalibration_sets_the_statistics_after_the_last_step(data, tmp_path):
     )
     calibrate_batch_norm(trained, data.batches(2), data.steps_per_epoch)
     assert all(np.allclose(a, b) for a, b in zip(moving_statistics(trained), moving_statistics(recalibrated)))
+
+
+def with_auxiliary(model):
+    """The model with a second output from the middle of its base, as `models_zoo` names it."""
+    pooled = keras.layers.GlobalAveragePooling2D()(model.get_layer("block2_pool").output)
+    auxiliary = keras.layers.Dense(2, activation="softmax", name="auxiliary_1")(pooled)
+    return keras.Model(model.inputs[0], [model.outputs[0], auxiliary], name="with_auxiliary")
+
+
+def test_auxiliary_outputs_add_their_share_to_the_loss_and_nothing_to_the_scores(images, data, tmp_path):
+    model = with_auxiliary(models_zoo.build("mini_vgg", (16, 16), 2, conv_dropout=0.0, dense_dropout=0.0))
+    x, y = images
+    main, auxiliary = (np.asarray(output) for output in model(x))
+    expected = sum(
+        weight * -np.log(output[y.astype(bool)]).mean()
+        for weight, output in zip(models_zoo.loss_weights(model), (main, auxiliary), strict=True)
+    )
+    still = Phase("all", train="all", epochs=1, optimizer=Optimizer("sgd", learning_rate=1e-12))
+    weighted = TrainingData(
+        lambda first: data.batches(first).map(lambda a, b: (a, b, tf.ones(len(b)))), data.steps_per_epoch, data.validation
+    )
+    state = run_phases(model, (still,), weighted, settings=FitSettings(), folder=tmp_path, display=Quiet())
+    assert state.history[0]["loss"] == pytest.approx(expected, rel=1e-4)
+    assert state.history[0]["accuracy"] == pytest.approx((main.argmax(1) == y.argmax(1)).mean())
+    assert state.history[0]["val_accuracy"] == state.history[0]["accuracy"]

@@ -1,0 +1,50 @@
+"""How long a training step takes here: a few steps on noise, before anything real begins."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import keras
+import numpy as np
+
+from cxr_keras.training.fit import compile_phase
+from cxr_keras.training.strategies import Phase
+
+STEPS = 3
+"""Timed steps after a first one that compiles; the median is taken."""
+
+
+def seconds_per_step(model: keras.Model, phase: Phase, *, batch_size: int, jit_compile: bool) -> float:
+    """Time a training step of a phase on noise.
+
+    Args:
+        model: a model of `models_zoo`; its weights change.
+        phase: decides which layers learn and the optimizer.
+        batch_size: images a step.
+        jit_compile: XLA on or off.
+
+    Returns:
+        Seconds, the median of three steps after one that is not counted.
+    """
+    compile_phase(model, phase, jit_compile=jit_compile)
+    random = np.random.default_rng(0)
+    images = random.uniform(0, 255, (batch_size, *model.inputs[0].shape[1:])).astype(np.float32)
+    targets = np.eye(model.outputs[0].shape[-1], dtype=np.float32)[random.integers(model.outputs[0].shape[-1], size=batch_size)]
+    return _median_seconds(lambda: model.train_on_batch(images, [targets] * len(model.outputs) if len(model.outputs) > 1 else targets))
+
+
+def seconds_per_image_predicted(model: keras.Model, *, batch_size: int) -> float:
+    """Time prediction on noise; seconds an image."""
+    images = np.random.default_rng(0).uniform(0, 255, (batch_size, *model.inputs[0].shape[1:])).astype(np.float32)
+    return _median_seconds(lambda: model.predict_on_batch(images)) / batch_size
+
+
+def _median_seconds(step: object) -> float:
+    step()  # type: ignore[operator]
+    seconds = []
+    for _ in range(STEPS):
+        started = time.perf_counter()
+        step()  # type: ignore[operator]
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds)

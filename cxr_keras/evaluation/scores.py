@@ -54,7 +54,7 @@ def score_predictions(table: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0,
         raise ValueError(f"draws is {draws}; give 0 for no intervals or a positive number such as {DRAWS}.")
     table = validate_predictions(table, classes=classes)
     names = tuple(classes) if classes is not None else class_names(table)
-    terms = _terms(table, names)
+    terms = terms_of(table, names)
     plain = weighted_scores(terms, np.ones((1, terms.n_groups)))
     sampled = _resample(terms, draws=draws, seed=seed)
     confusion = plain.confusion[0].astype(int)
@@ -76,7 +76,8 @@ def score_predictions(table: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0,
     }
 
 
-def _terms(table: pd.DataFrame, classes: tuple[str, ...]) -> Terms:
+def terms_of(table: pd.DataFrame, classes: tuple[str, ...]) -> Terms:
+    """Prepare a checked predictions table for weighing; tables of the same patients give them the same numbers."""
     truth = pd.Index(classes).get_indexer(pd.Index(table["label"]))
     # Sorted names give each group the same number, and so the same draws, whatever the order of the rows.
     groups = np.unique(table["group_id"].to_numpy(dtype=str), return_inverse=True)[1]
@@ -107,7 +108,7 @@ def _fold_scores(table: pd.DataFrame, classes: tuple[str, ...]) -> dict[str, Any
     per_fold: list[dict[str, Any]] = []
     for fold in sorted(set(table["fold"])):
         rows = table[table["fold"] == fold]
-        terms = _terms(rows, classes)
+        terms = terms_of(rows, classes)
         scores = weighted_scores(terms, np.ones((1, terms.n_groups)))
         per_fold.append(
             {

@@ -28,6 +28,7 @@ class Figure:
         metric: "accuracy", "macro_f1", "auroc", …, or of one class "precision", "sensitivity", "f1".
         of_class: the class it is of, against the rest; "" for a figure of all classes.
         printed: as it stands in the paper, "87.75%" or "0.95".
+        shown: the same as a share of 1, with the paper's digits: "0.8775" or "0.95".
         value: 0 to 1; `None` where the paper prints a range.
         low: the least value that is printed so; for .95 it is .945.
         high: the highest value that is printed so.
@@ -36,6 +37,7 @@ class Figure:
     metric: str
     of_class: str
     printed: str
+    shown: str
     value: float | None
     low: float
     high: float
@@ -219,16 +221,23 @@ def _reported(block: dict[str, Any], evaluation: dict[str, Any]) -> Reported:
 def _figure(metric: str, label: str, printed: str) -> Figure:
     """One figure; "50% to 84%" is a range."""
     ends = [_number(text) for text in printed.split(" to ")]
-    low = min(value - half for value, half in ends)
-    high = max(value + half for value, half in ends)
-    return Figure(metric, label, printed, value=ends[0][0] if len(ends) == 1 else None, low=low, high=high)
+    return Figure(
+        metric=metric,
+        of_class=label,
+        printed=printed,
+        shown=" to ".join(f"{value:.{decimals}f}" for value, decimals in ends),
+        value=ends[0][0] if len(ends) == 1 else None,
+        low=min(value - 0.5 * 10.0**-decimals for value, decimals in ends),
+        high=max(value + 0.5 * 10.0**-decimals for value, decimals in ends),
+    )
 
 
-def _number(text: str) -> tuple[float, float]:
-    """A printed number as a share of 1, and half a unit of its last place."""
-    digits, scale = (text[:-1], 100) if text.endswith("%") else (text, 1)
-    decimals = len(digits.partition(".")[2])
-    return float(digits) / scale, 0.5 * 10.0**-decimals / scale
+def _number(text: str) -> tuple[float, int]:
+    """A printed number as a share of 1, and its decimals as such."""
+    digits = text.removesuffix("%")
+    percent = digits != text
+    decimals = len(digits.partition(".")[2]) + 2 * percent
+    return float(digits) / (100 if percent else 1), decimals
 
 
 def _whole(text: str | None) -> int | None:

@@ -8,11 +8,17 @@ from typing import Annotated
 
 import typer
 
+from cxr_keras.cli import configs as config_commands
 from cxr_keras.cli import data as data_commands
+from cxr_keras.cli import models as model_commands
+from cxr_keras.cli import weights as weights_commands
 from cxr_keras.startup import start_backend
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Chest X-ray classification with Keras.")
 app.add_typer(data_commands.app, name="data", help="Build, check and draw image sets.")
+app.add_typer(weights_commands.app, name="weights", help="Convert weights of other programs.")
+app.add_typer(config_commands.app, name="configs")
+app.add_typer(model_commands.app, name="models")
 
 CONFIG_HELP = "A YAML file, or the name of a shipped config (see `cxr configs`)."
 AXES = ("models", "strategies")
@@ -80,6 +86,23 @@ def train(config: Config, overrides: Overrides = None, sample: Sample = False, r
 
 
 @app.command()
+def plan(
+    config: Config,
+    overrides: Overrides = None,
+    sample: Sample = False,
+    one_split: Annotated[bool, typer.Option("--train", help="Plan `cxr train`, one split, instead of `cxr cv`.")] = False,
+) -> None:
+    """Print parameters, memory, disk and projected time of a run before anything starts."""
+    from cxr_keras.config.loader import load_config
+
+    settings = load_config(config, overrides or (), sample=sample)
+    start_backend()
+    from cxr_keras.recipes.plan import plan_run
+
+    plan_run(settings, verb="train" if one_split else "cv")
+
+
+@app.command()
 def evaluate(
     predictions: Annotated[Path, typer.Argument(help="CSV: image_id, group_id, fold, label, p_<class>...")],
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default <file>_scores beside the file.")] = None,
@@ -94,28 +117,18 @@ def evaluate(
 
 
 @app.command()
-def configs() -> None:
-    """List the shipped configs."""
-    from cxr_keras.config.loader import load_config, shipped_configs
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Run directories, the one to hold others against first; or a folder of several runs.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; default `comparison` beside the first run.")] = None,
+    paper: Annotated[str | None, typer.Option(help="System for runs whose config names none, e.g. laban/mini_vgg.")] = None,
+    all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Every run against every earlier one, not the first only.")] = False,
+    draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws of the differences.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+) -> None:
+    """Set finished runs beside the papers' figures and test the differences between them."""
+    from cxr_keras.recipes.compare import compare as compare_recipe
 
-    shipped = shipped_configs()
-    width = max(map(len, shipped))
-    for name in shipped:
-        print(f"{name:<{width}}  {load_config(name).description}")
-    print("\nTry one on phantoms: cxr cv mini_vgg --sample")
-
-
-@app.command()
-def models() -> None:
-    """List the architectures and their parameters."""
-    start_backend()
-    import models_zoo
-
-    for name in models_zoo.list_models():
-        spec = models_zoo.get_spec(name)
-        print(f"{name}: {spec.description}")
-        for parameter, default in spec.parameters.items():
-            print(f"    model.params.{parameter}={default!r}")
+    compare_recipe(runs, out=out, paper=paper, all_pairs=all_pairs, draws=draws, seed=seed)
 
 
 def _run_folder(name: str, verb: str, sample: bool) -> Path:

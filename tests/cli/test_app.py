@@ -25,7 +25,34 @@ def test_help_and_listings(cxr):
     code, output, _ = cxr("--help")
     assert code == 0 and "Cross-validate a config" in output
     code, output, _ = cxr("configs")
-    assert code == 0 and "resnet50" in output and "Božičković" in output
+    assert code == 0 and "resnet50_end_to_end" in output and "87.75%" in output and "24.06" in output
+
+
+def test_configs_are_listed_shown_and_copied_once(cxr, tmp_path):
+    code, output, _ = cxr("configs", "show", "cnn_94")
+    assert code == 0 and "paper: chapin/cnn_94" in output and "accuracy: 94.6%" in output
+    code, _, errors = cxr("configs", "copy", "cnn_94")
+    assert code == 0 and (tmp_path / "cnn_94.yaml").read_text().startswith("#")
+    code, _, errors = cxr("configs", "copy", "cnn_94")
+    assert code == 2 and "exists and is left as it is" in errors
+    code, _, errors = cxr("configs", "copy", "cnn94")
+    assert code == 2 and "Did you mean 'cnn_94'" in errors
+
+
+def test_a_model_is_shown_with_its_shapes(cxr):
+    code, output, _ = cxr("models", "show", "mini_vgg")
+    assert code == 0 and "4,482,274 trainable" in output and "features: (8, 8, 128)" in output
+    code, _, errors = cxr("models", "show", "mini_vg")
+    assert code == 2 and "Did you mean 'mini_vgg'" in errors
+
+
+def test_a_plan_says_what_a_run_needs_and_writes_nothing(cxr, tmp_path):
+    generate_phantom(tmp_path / "set", patients_per_class=6, image_size=64, labels="binary")
+    settings = (f"data.sources=[phantom:{tmp_path / 'set'}]", "data.image_size=[16, 16]", "data.resize=stretch", "seeds=[0, 1]")
+    before = sorted(tmp_path.rglob("*"))
+    code, output, _ = cxr("plan", "mini_vgg", *settings)
+    assert code == 0 and sorted(tmp_path.rglob("*")) == before
+    assert "10 one after another" in output and "550,114 trainable" in output and "at most 30" in output
 
 
 @pytest.mark.parametrize(

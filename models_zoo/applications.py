@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from models_zoo.head import pooled_head
-from models_zoo.rescaling import PixelRange, caffe_range, symmetric_range
+from models_zoo.head import dense_head
+from models_zoo.parts import finalize_statistics
+from models_zoo.rescaling import TORCH_DEVIATIONS, TORCH_MEANS, PixelRange, caffe_range, symmetric_range, three_channels
 from models_zoo.spec import ArchitectureSpec
 
 
@@ -25,8 +26,12 @@ def application_spec(
     minimum: int,
     description: str,
     paper: str,
+    head_defaults: Mapping[str, Any] | None = None,
+    adapt: Callable[[keras.Model], keras.Model] | None = None,
 ) -> ArchitectureSpec:
     """Make the spec of one network of `keras.applications`.
+
+    Where `head_defaults` is not given the head is pooling and `logits`, as in `keras.applications` with its top.
 
     Args:
         name: name in the zoo.
@@ -36,21 +41,28 @@ def application_spec(
         minimum: smallest height and width in pixels that the constructor accepts.
         description: one line for lists.
         paper: reference of the architecture.
+        head_defaults: the published head, as far as it differs.
+        adapt: takes the network with random weights and gives the one that the ImageNet weights are for, on the same
+            input; None where they are the same.
     """
 
     def base(image: Any) -> Any:
         network = constructor(include_top=False, weights=None, input_tensor=pixel_range()(image))
+        if adapt is not None:
+            network = adapt(network)
         name_layers_as_new(network)
         return network.output
 
     def load_imagenet(model: keras.Model) -> None:
         pretrained = download(name, constructor, minimum)
         model.set_weights(pretrained.get_weights())
+        finalize_statistics(model)
 
     return ArchitectureSpec(
         name=name,
         base=base,
-        head=pooled_head,
+        head=dense_head,
+        head_defaults=head_defaults or {},
         description=description,
         default_image_size=(size, size),
         minimum_image_size=minimum,
@@ -74,6 +86,30 @@ def name_layers_as_new(network: keras.Model) -> None:
     for stem, found in numbered.items():
         for position, (_, layer) in enumerate(sorted(found, key=lambda pair: pair[0])):
             layer.name = f"{stem}_{position}" if position else stem
+
+
+def rescale_after_normalization(network: keras.Model) -> keras.Model:
+    """Build EfficientNet again with the layer that `keras.applications` gives it for `weights="imagenet"` only.
+
+    The published file holds the ImageNet deviations where `Normalization` keeps variances, so that the layer divides by
+    their square root; Keras makes up for it by a `Rescaling` layer that divides by the square root again. It has no
+    weights, so the file would load without it and give another network. Here it is always there, and with random weights
+    `Normalization` starts with what the file holds: the network then gets standardised pixels from the start (Keras leaves
+    mean 0 and variance 1 there, and so pixels in [0, 1]).
+
+    Cloning with a function that calls the layers is Keras's own way to put a layer in the middle of a graph.
+    """
+
+    def call(layer: keras.layers.Layer, *tensors: Any, **options: Any) -> Any:
+        output = layer(*tensors, **options)
+        if not isinstance(layer, keras.layers.Normalization):
+            return output
+        layer.adapt_mean.assign(TORCH_MEANS)
+        layer.adapt_variance.assign(TORCH_DEVIATIONS)
+        layer.finalize_state()
+        return keras.layers.Rescaling([deviation**-0.5 for deviation in TORCH_DEVIATIONS], name="deviation_rescaling")(output)
+
+    return keras.models.clone_model(network, input_tensors=network.input, call_function=call)
 
 
 def download(name: str, constructor: Callable[..., keras.Model], size: int) -> keras.Model:
@@ -108,6 +144,15 @@ RESNET50 = application_spec(
     size=224,
     minimum=32,
     description="Residual network of 50 layers",
+    paper="He et al. 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385",
+)
+RESNET152 = application_spec(
+    "resnet152",
+    keras.applications.ResNet152,
+    caffe_range,
+    size=224,
+    minimum=32,
+    description="Residual network of 152 layers",
     paper="He et al. 2015, Deep Residual Learning for Image Recognition, arXiv:1512.03385",
 )
 INCEPTION_V3 = application_spec(
@@ -145,4 +190,17 @@ VGG16 = application_spec(
     minimum=32,
     description="Thirteen convolutions, no shortcuts",
     paper="Simonyan and Zisserman 2014, Very Deep Convolutional Networks, arXiv:1409.1556",
+    # The same, section 3.1: two layers of 4096 units, dropout .5 for both.
+    head_defaults={"pooling": "flatten", "dense": (4096, 4096), "hidden_dropout": 0.5},
+)
+EFFICIENTNET_B0 = application_spec(
+    "efficientnet_b0",
+    keras.applications.EfficientNetB0,
+    three_channels,
+    size=224,
+    minimum=32,
+    description="Mobile inverted bottlenecks with squeeze and excitation, scaled by one rule",
+    paper="Tan and Le 2019, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, arXiv:1905.11946",
+    head_defaults={"dropout": 0.2},  # the same, section 5.2
+    adapt=rescale_after_normalization,
 )

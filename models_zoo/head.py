@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import layers
 
+LEAKY_SLOPE = 0.01  # PyTorch's default, which networks published as "LeakyReLU" without a number have
+
 
 def name_tensor(tensor: Any, name: str) -> Any:
     """Give `tensor` a name that `model.get_layer(name).output` finds, by an identity layer.
@@ -26,46 +28,80 @@ def classify(embedding: Any, num_classes: int) -> Any:
     return layers.Softmax(dtype="float32", name="probabilities")(logits)
 
 
-def pooled_head(
+def dense_head(
     features: Any,
     num_classes: int,
     *,
-    dense: Sequence[int] = (256,),
+    pooling: str = "average",
+    dense: Sequence[int] = (),
     activation: str = "relu",
+    negative_slope: float = LEAKY_SLOPE,
     dropout: float = 0.0,
+    hidden_dropout: float = 0.0,
 ) -> Any:
-    """Global average pooling, dropout, fully connected layers, softmax.
+    """Pooling, dropout, fully connected layers, softmax.
 
-    Two fully connected layers, the second being `logits`, are those of Božičković et al.; the width 256 and ReLU are
-    ours, as the paper does not give them.
+    The defaults, pooling and then `logits`, are the head of most networks published on ImageNet; an architecture with
+    another one says so in its `head_defaults`. Božičković et al. have two fully connected layers, the second being
+    `logits`: `dense=[256]`, where 256 and ReLU are ours, as the paper does not give them.
 
     Args:
         features: (N, h, w, c).
         num_classes: number of classes, at least 2.
+        pooling: "average" or "max" over all positions, giving (N, c), or "flatten", giving (N, h · w · c); the last ties
+            the weights to one image size.
         dense: units of the hidden layers; empty for none.
         activation: activation of the hidden layers, a Keras name.
+        negative_slope: slope of "leaky_relu" below 0; .01 is PyTorch's, .2 that of the Keras function.
         dropout: share of the pooled values dropped in training, in [0, 1); 0 adds no layer.
+        hidden_dropout: share of the values dropped in training after each hidden layer, in [0, 1).
 
     Returns:
-        Probabilities (N, num_classes). `embedding` is what the last layer reads: the last hidden layer's output, or
-        the pooled features (N, c) where `dense` is empty.
+        Probabilities (N, num_classes). `embedding` is what the last layer reads at prediction: the last hidden layer's
+        output, or the pooled features where `dense` is empty.
 
     Raises:
         ValueError: a parameter has a wrong type or range.
     """
     widths = check_widths("dense", dense)
     check_activation("activation", activation)
+    check_slope(activation, negative_slope)
     check_share("dropout", dropout)
-    x = layers.GlobalAveragePooling2D(name="pooled")(features)
+    check_share("hidden_dropout", hidden_dropout)
+    x = pool(features, pooling)
     if not widths:
         x = name_tensor(x, "embedding")
     if dropout:
         x = layers.Dropout(dropout, name="pooled_dropout")(x)
     for number, units in enumerate(widths, start=1):
-        x = layers.Dense(units, activation=activation, name=f"hidden_{number}")(x)
-    if widths:
-        x = name_tensor(x, "embedding")
+        x = hidden_layer(x, units, activation=activation, negative_slope=negative_slope, name=f"hidden_{number}")
+        if number == len(widths):
+            x = name_tensor(x, "embedding")
+        if hidden_dropout:
+            x = layers.Dropout(hidden_dropout, name=f"hidden_{number}_dropout")(x)
     return classify(x, num_classes)
+
+
+def pool(features: Any, pooling: str) -> Any:
+    """Turn a map (N, h, w, c) into one vector an image, by the layer `pooled` or `flatten`.
+
+    Raises:
+        ValueError: `pooling` is no known way.
+    """
+    ways = {
+        "average": lambda: layers.GlobalAveragePooling2D(name="pooled"),
+        "max": lambda: layers.GlobalMaxPooling2D(name="pooled"),
+        "flatten": lambda: layers.Flatten(name="flatten"),
+    }
+    check_choice("pooling", pooling, tuple(ways))
+    return ways[pooling]()(features)
+
+
+def hidden_layer(inputs: Any, units: int, *, activation: str, negative_slope: float = LEAKY_SLOPE, name: str) -> Any:
+    """Apply a fully connected layer called `name`; "leaky_relu" is a layer of its own behind it, as its slope is not Keras's."""
+    if activation == "leaky_relu":
+        return layers.LeakyReLU(negative_slope, name=f"{name}_activation")(layers.Dense(units, name=name)(inputs))
+    return layers.Dense(units, activation=activation, name=name)(inputs)
 
 
 def check_share(name: str, value: Any) -> None:
@@ -87,3 +123,17 @@ def check_activation(name: str, value: Any) -> None:
     known = isinstance(value, str) and callable(getattr(keras.activations, value, None))
     if not known:
         raise ValueError(f"{name}: got {value!r}, expected the name of a Keras activation, such as 'relu' or 'gelu'.")
+
+
+def check_slope(activation: str, value: Any) -> None:
+    """Raise ValueError unless `value` is a slope from 0 to below 1, and used where it differs from the default."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ValueError(f"negative_slope: got {value!r}, expected a number from 0 to below 1, such as {LEAKY_SLOPE}.")
+    if value != LEAKY_SLOPE and activation != "leaky_relu":
+        raise ValueError(f"negative_slope: got {value!r} for activation {activation!r}, which has no slope. Set activation=leaky_relu too.")
+
+
+def check_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raise ValueError unless `value` is one of `choices`, of the same type too: True is not 1."""
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        raise ValueError(f"{name}: got {value!r}, expected {' or '.join(map(repr, choices))}.")

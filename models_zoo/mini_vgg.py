@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import layers
 
-from models_zoo.head import check_share, classify, name_tensor
+from models_zoo.head import check_choice, check_share, classify, name_tensor
 from models_zoo.rescaling import unit_range
 from models_zoo.spec import ArchitectureSpec
 
@@ -29,7 +29,7 @@ def base(image: Any, *, batch_norm: str = "none", conv_dropout: float = 0.25) ->
         The last pooling's output (N, h // 8, w // 8, 128), before its dropout: what a frozen base gives for an image
         must not be random. That dropout opens the head.
     """
-    check_batch_norm(batch_norm)
+    check_choice("batch_norm", batch_norm, BATCH_NORM_CHOICES)
     check_share("conv_dropout", conv_dropout)
     x = unit_range()(image)
     for block, filters in enumerate(BLOCK_FILTERS, start=1):
@@ -64,7 +64,7 @@ def head(
         Probabilities (N, num_classes). `embedding` (N, 512) is what the last layer reads at prediction: after ReLU and,
         where there is one, after batch normalisation.
     """
-    check_batch_norm(batch_norm)
+    check_choice("batch_norm", batch_norm, BATCH_NORM_CHOICES)
     check_share("conv_dropout", conv_dropout)
     check_share("dense_dropout", dense_dropout)
     x = features
@@ -78,13 +78,6 @@ def head(
     if dense_dropout:
         x = layers.Dropout(dense_dropout, name="embedding_dropout")(x)
     return classify(x, num_classes)
-
-
-def check_batch_norm(value: Any) -> None:
-    """Raise ValueError unless `value` is one of the two choices."""
-    if value not in BATCH_NORM_CHOICES:
-        expected = " or ".join(repr(choice) for choice in BATCH_NORM_CHOICES)
-        raise ValueError(f"batch_norm: got {value!r}, expected {expected}.")
 
 
 SPEC = ArchitectureSpec(

@@ -1,4 +1,4 @@
-"""The two parts of a model, told apart by its layer `features`: the base up to it, the head after it."""
+"""The parts of a model: the base up to its layer `features`, the head after it, and auxiliary outputs for training."""
 
 from __future__ import annotations
 
@@ -16,6 +16,28 @@ def head_model(model: keras.Model) -> keras.Model:
     Training it trains the head of `model`: so a head learns from stored features.
     """
     return keras.Model(model.get_layer("features").output, model.outputs[0], name=f"{model.name}_head")
+
+
+def prediction_model(model: keras.Model) -> keras.Model:
+    """Give the part from the image to `probabilities`: `model` itself, or one of the same layers without auxiliary outputs."""
+    if len(model.outputs) == 1:
+        return model
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
+def loss_weights(model: keras.Model) -> list[float]:
+    """Give the weight of each output's loss in training: 1 for `probabilities`, .3 for each auxiliary output.
+
+    The .3 is that of Szegedy et al. 2015, section 5.
+    """
+    return [1.0] + [0.3] * (len(model.outputs) - 1)
+
+
+def finalize_statistics(model: keras.Model) -> None:
+    """Make `Normalization` layers use weights that `set_weights` gave them: they compute with a copy made before."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
 
 
 def base_layers(model: keras.Model) -> list[keras.layers.Layer]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from models_zoo.parts import base_layers
+from models_zoo.parts import base_layers, finalize_statistics
 from models_zoo.spec import ArchitectureSpec
 
 SUFFIXES = (".weights.h5", ".h5", ".keras")
@@ -28,7 +28,10 @@ def load_base_weights(base: keras.Model, weights: str | Path, *, spec: Architect
     """
     if weights == "imagenet":
         if spec.load_imagenet is None:
-            raise ValueError(f"{spec.name} has no ImageNet weights. Give a file as weights=PATH, or weights=null for random ones.")
+            hint = f" {spec.imagenet_hint}" if spec.imagenet_hint else ""
+            raise ValueError(
+                f"{spec.name} has no ImageNet weights to fetch.{hint} Give a file as weights=PATH, or weights=null for random ones."
+            )
         spec.load_imagenet(base)
         return
     path = Path(weights)
@@ -73,6 +76,7 @@ def copy_by_name(path: Path, base: keras.Model, *, spec: ArchitectureSpec) -> No
         )
     for name, layer in wanted.items():
         layer.set_weights(given[name].get_weights())
+    finalize_statistics(base)
 
 
 def remedy(spec: ArchitectureSpec) -> str:

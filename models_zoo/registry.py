@@ -9,18 +9,25 @@ from typing import Any
 
 import keras
 
-from models_zoo import applications, mini_vgg
-from models_zoo.head import name_tensor
+from models_zoo import alexnet, applications, cnn_94, cnn_v2, densenet161, googlenet, mini_vgg
+from models_zoo.head import check_choice, name_tensor
 from models_zoo.pretrained import load_base_weights
 from models_zoo.spec import ArchitectureSpec, keyword_defaults
 
 ARCHITECTURES: tuple[ArchitectureSpec, ...] = (
     applications.RESNET50,
+    applications.RESNET152,
     applications.INCEPTION_V3,
     applications.INCEPTION_RESNET_V2,
     applications.XCEPTION,
     applications.VGG16,
+    applications.EFFICIENTNET_B0,
+    googlenet.SPEC,
+    densenet161.SPEC,
+    alexnet.SPEC,
     mini_vgg.SPEC,
+    cnn_94.SPEC,
+    cnn_v2.SPEC,
 )
 
 
@@ -62,7 +69,11 @@ def build(
     """Build one architecture as a single flat graph.
 
     Input `image`: float32 (N, h, w, 1), grey in [0, 255]. Layers by name: `features` (N, h', w', c), `embedding` (N, d),
-    `logits` (N, num_classes), and the output `probabilities` (N, num_classes), float32 with rows that sum to 1.
+    `logits` (N, num_classes), and the output `probabilities` (N, num_classes), float32 with rows that sum to 1. With the
+    parameter `auxiliary=True` the output is a list: `probabilities`, then `auxiliary_1` and so on, of the same shape, which
+    only training uses (see `prediction_model` and `loss_weights`).
+
+    Without parameters the head is that of the publication: `get_spec(name).parameters` says it.
 
     Args:
         name: one of `list_models()`.
@@ -78,8 +89,12 @@ def build(
     spec = get_spec(name)
     if type(num_classes) is not int or num_classes < 2:
         raise ValueError(f"num_classes: got {num_classes!r}, expected a whole number of at least 2.")
+    with_auxiliary = parameters.get("auxiliary", False)
+    check_choice("auxiliary", with_auxiliary, (True, False))
     base = build_base(name, image_shape, weights=weights, **parameters)
-    outputs = spec.head(base.outputs[0], num_classes, **taken_by(spec.head, parameters))
+    outputs = spec.head(base.outputs[0], num_classes, **taken_by(spec.head, {**spec.head_defaults, **parameters}))
+    if with_auxiliary and spec.auxiliary_heads:
+        outputs = [outputs, *spec.auxiliary_heads(base, num_classes, **taken_by(spec.auxiliary_heads, parameters))]
     return keras.Model(base.inputs[0], outputs, name=name)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +26,12 @@ class ArchitectureSpec:
         minimum_image_size: smallest height and width in pixels from which `features` has at least one position.
         paper: reference of the architecture, or None.
         load_imagenet: puts ImageNet weights into a base that `base` made, or None where there are no such weights.
+        imagenet_hint: where there is no `load_imagenet`: how to come by ImageNet weights all the same, a sentence for
+            messages, or None.
+        head_defaults: the published head, as far as it differs from the defaults in the signature of `head`.
+        auxiliary_heads: `auxiliary_heads(base, num_classes, **parameters)` takes the base as a model and gives a list of
+            probabilities (N, num_classes) made from its inner layers, for training; the layers are named `auxiliary_1`,
+            `auxiliary_2`, ... . None where the architecture has no such heads.
     """
 
     name: str
@@ -36,6 +42,9 @@ class ArchitectureSpec:
     minimum_image_size: int
     paper: str | None = None
     load_imagenet: Callable[[keras.Model], None] | None = None
+    imagenet_hint: str | None = None
+    head_defaults: Mapping[str, Any] = field(default_factory=dict)
+    auxiliary_heads: Callable[..., list[Any]] | None = None
 
     @property
     def has_imagenet_weights(self) -> bool:
@@ -46,13 +55,26 @@ class ArchitectureSpec:
     def parameters(self) -> dict[str, Any]:
         """Names and defaults of the parameters, those of the base first.
 
-        Read from the keyword-only arguments of base and head, so that the signature stays their only home. A name
-        that both take (mini_vgg's `batch_norm`) is one parameter and goes to both.
+        Read from the keyword-only arguments of base and head, so that the signature stays their only home, and then
+        `head_defaults`, which go over it. A name that both take (mini_vgg's `batch_norm`) is one parameter and goes to
+        both. `auxiliary` is a parameter of the architectures that have auxiliary heads. Lists come as a configuration
+        writes them.
         """
-        return keyword_defaults(self.base) | keyword_defaults(self.head)
+        parameters = keyword_defaults(self.base) | keyword_defaults(self.head) | dict(self.head_defaults)
+        if self.auxiliary_heads:
+            parameters["auxiliary"] = False
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in parameters.items()}
 
 
 def keyword_defaults(function: Callable[..., Any]) -> dict[str, Any]:
     """Names and defaults of the keyword-only arguments of `function`."""
     arguments = inspect.signature(function).parameters.values()
     return {argument.name: argument.default for argument in arguments if argument.kind is argument.KEYWORD_ONLY}
+
+
+def torchvision_hint(name: str) -> str:
+    """Say how ImageNet weights of torchvision come into architecture `name`."""
+    return (
+        f"Convert torchvision's: `cxr weights convert {name} CHECKPOINT --out {name}.keras`, where CHECKPOINT is torchvision's "
+        f".pth file of {name} or the same as .safetensors, and give weights={name}.keras."
+    )

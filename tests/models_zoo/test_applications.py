@@ -63,5 +63,5 @@ def test_imagenet_weights_reach_the_base(monkeypatch):
 
 
 def test_mini_vgg_has_no_imagenet_weights():
-    with pytest.raises(ValueError, match="mini_vgg has no ImageNet weights. Give a file"):
+    with pytest.raises(ValueError, match="mini_vgg has no ImageNet weights to fetch. Give a file"):
         models_zoo.build("mini_vgg", (64, 64), 2, weights="imagenet")

@@ -19,7 +19,7 @@ def test_unknown_parameters_come_in_one_message():
     message = str(caught.value)
     assert "'droput' is unknown. Did you mean 'dropout'?" in message
     assert "'depth' is unknown." in message
-    assert "Known parameters: dense, activation, dropout" in message
+    assert "Known parameters: pooling, dense, activation, negative_slope, dropout, hidden_dropout" in message
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,16 @@ def test_unknown_parameters_come_in_one_message():
         ("vgg16", {"dense": 256}, "dense: got 256, expected a list"),
         ("vgg16", {"dense": [256, 0]}, r"dense: got \[256, 0\], expected a list"),
         ("vgg16", {"activation": "rellu"}, "activation: got 'rellu', expected the name of a Keras activation"),
+        ("vgg16", {"pooling": "mean"}, "pooling: got 'mean', expected 'average' or 'max' or 'flatten'"),
+        ("vgg16", {"hidden_dropout": 1}, "hidden_dropout: got 1, expected a number from 0"),
+        ("vgg16", {"negative_slope": 0.2}, "negative_slope: got 0.2 for activation 'relu', which has no slope"),
+        ("vgg16", {"negative_slope": -1}, "negative_slope: got -1, expected a number from 0"),
+        ("vgg16", {"auxiliary": True}, "'auxiliary' is unknown"),
+        ("googlenet", {"auxiliary": "yes"}, "auxiliary: got 'yes', expected True or False"),
+        ("googlenet", {"wide_kernel": 7}, "wide_kernel: got 7, expected 3 or 5"),
+        ("googlenet", {"normalisation": True}, "normalisation: got True, expected 'batch' or 'local_response' or 'none'"),
+        ("cnn_94", {"negative_slope": 2}, "negative_slope: got 2, expected a number from 0"),
+        ("cnn_v2", {"conv_dropout": 2}, "conv_dropout: got 2, expected a number from 0"),
         ("mini_vgg", {"batch_norm": "before_relu"}, "batch_norm: got 'before_relu', expected 'none' or 'after_relu'"),
         ("mini_vgg", {"conv_dropout": "half"}, "conv_dropout: got 'half'"),
         ("mini_vgg", {"dense_dropout": -0.1}, "dense_dropout: got -0.1"),

@@ -8,8 +8,9 @@ import pytest
 
 import models_zoo
 
-# One compiled step on two cores: mini_vgg 2 s, vgg16 3, resnet50 8, xception 7, inception_v3 15, inception_resnet_v2 43.
-SLOW = {"xception", "inception_v3", "inception_resnet_v2"}
+# One compiled step on two cores: mini_vgg 2 s, vgg16 3, resnet50 8, xception 7, inception_v3 15, inception_resnet_v2 43; on
+# two cores that trained beside it: cnn_94 6, cnn_v2 7, alexnet 8, resnet152 51, efficientnet_b0 67, googlenet 69, densenet161 125.
+SLOW = {"xception", "inception_v3", "inception_resnet_v2", "resnet152", "densenet161", "efficientnet_b0", "googlenet"}
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else pytest.param(name) for name in models_zoo.list_models()]
 
 

@@ -104,16 +104,24 @@ def plan(
 
 @app.command()
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="CSV: image_id, group_id, fold, label, p_<class>...")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the results; default <file>_scores beside the file.")] = None,
-    draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    what: Annotated[Path, typer.Argument(help="A CSV of predictions (image_id, group_id, fold, label, p_<class>...), or with --on a run.")],
+    on: Annotated[Path | None, typer.Option(help="Manifest of labelled images from elsewhere, which the run's models predict.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the results; default <file>_scores beside the file, or in the run.")] = None,
+    draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws (of a run: its own setting).")] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of the draws (of a run: its own).")] = 0,
 ) -> None:
-    """Score predictions: table with intervals, metrics.json and figures."""
-    from cxr_keras.recipes.evaluate import evaluate as evaluate_recipe
+    """Score predictions, or a finished run on other images with its thresholds locked: tables, metrics.json and figures."""
+    if on is None:
+        from cxr_keras.recipes.evaluate import evaluate as evaluate_recipe
 
-    folder = out or predictions.with_name(f"{predictions.stem}_scores")
-    evaluate_recipe(predictions, folder=folder, draws=draws, seed=seed)
+        if what.is_dir():
+            raise ValueError(f"{what} is a folder. Its own scores are in its metrics.json; for other images give --on MANIFEST.")
+        evaluate_recipe(what, folder=out or what.with_name(f"{what.stem}_scores"), draws=draws, seed=seed)
+        return
+    start_backend()
+    from cxr_keras.recipes.evaluate_run import evaluate_run
+
+    evaluate_run(what, on, folder=out)
 
 
 @app.command()

@@ -39,6 +39,25 @@ def probability_columns(classes: Iterable[str]) -> list[str]:
     return [PROBABILITY_PREFIX + name for name in classes]
 
 
+def predictions_table(manifest: pd.DataFrame, probabilities: np.ndarray, classes: Sequence[str], *, fold: int) -> pd.DataFrame:
+    """Make the table of one fold.
+
+    Args:
+        manifest: image_id, group_id and label of the predicted images.
+        probabilities: float (n, k), in the order of the manifest.
+        classes: k names in the order of the columns.
+        fold: number of the fold.
+
+    Returns:
+        One row an image, in the order of the manifest.
+    """
+    table = manifest[["image_id", "group_id", "label"]].reset_index(drop=True)
+    table.insert(2, "fold", fold)
+    for index, column in enumerate(probability_columns(classes)):
+        table[column] = probabilities[:, index]
+    return table
+
+
 def read_predictions(path: str | Path, *, classes: Sequence[str] | None = None) -> pd.DataFrame:
     """Read and check a predictions table.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_keras.evaluation import read_predictions
+from cxr_keras.evaluation.thresholds import operating_points
 from cxr_keras.recipes.results import write_results
 
 
@@ -35,6 +36,7 @@ def evaluate(predictions_path: str | Path, *, folder: str | Path, draws: int = 2
         histories_in=predictions_path.parent,
         draws=draws,
         seed=seed,
+        further={"operating_points": operating_points(predictions, draws=draws, seed=seed)},
     )
     print(f"Written to {folder}: metrics.json, summary.md, figures/")
     return scores

@@ -18,6 +18,7 @@ from cxr_keras.data.folds import assert_no_shared_group
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest, select_images
 from cxr_keras.data.pipeline import Examples, examples_of
+from cxr_keras.evaluation import predictions_table
 from cxr_keras.evaluation.scores import score_predictions
 from cxr_keras.recipes.batches import batches_in_order, expanded, open_cache, training_data
 from cxr_keras.recipes.weights import PARTS_FILE, UNUSED, weights_of_fold
@@ -150,11 +151,7 @@ def predict_table(
 ) -> pd.DataFrame:
     """Predict a part: one row an image with its id, patient group, fold, label and one probability a class."""
     probabilities, _ = predict_probabilities(models_zoo.prediction_model(model), batches_in_order(images, examples, config))
-    table = manifest[["image_id", "group_id", "label"]].reset_index(drop=True)
-    table.insert(2, "fold", fold)
-    for index, name in enumerate(classes):
-        table[f"p_{name}"] = probabilities[:, index]
-    return table
+    return predictions_table(manifest, probabilities, classes, fold=fold)
 
 
 def _labels(examples: Examples, classes: tuple[str, ...]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cxr_keras.evaluation import class_names, score_predictions
-from cxr_keras.evaluation.thresholds import operating_points
+from cxr_keras.evaluation.subgroups import attributes_of, score_subgroups
 from cxr_keras.reporting import (
     all_tables,
     confusion_matrix_figure,
@@ -31,7 +31,8 @@ def write_results(
     histories_in: Path,
     draws: int,
     seed: int,
-    validation: pd.DataFrame | None = None,
+    further: Mapping[str, Any],
+    manifest: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Score predictions and write `metrics.json`, `summary.md` and `figures/` into `folder`.
 
@@ -43,14 +44,16 @@ def write_results(
         histories_in: a run or fold directory; learning curves are drawn where `history.csv` files lie in it.
         draws: bootstrap draws.
         seed: their seed.
-        validation: predictions of a validation part, on which a binary problem's thresholds are chosen where there are no folds.
+        further: what goes beside the scores: `operating_points` of a binary problem, `by_model`.
+        manifest: rows of all predicted images; subgroups are scored where it knows source, view, sex or age.
 
     Returns:
         The scores with their provenance, as in `metrics.json`.
     """
     classes = class_names(predictions)
-    scores = score_predictions(predictions, draws=draws, seed=seed) | {"provenance": dict(provenance)}
-    scores["operating_points"] = operating_points(predictions, validation, draws=draws, seed=seed)
+    scores = score_predictions(predictions, draws=draws, seed=seed) | {"provenance": dict(provenance), **further}
+    if manifest is not None:
+        scores["subgroups"] = score_subgroups(predictions, attributes_of(manifest), draws=draws, seed=seed)
     write_json(folder / "metrics.json", scores)
     tables = all_tables(scores, provenance=provenance, name=name)
     write_text(folder / "summary.md", f"# {name}\n\n{render_markdown(tables)}")

@@ -13,6 +13,7 @@ from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.manifest import manifest_digest, write_manifest
 from cxr_keras.evaluation import read_predictions
 from cxr_keras.evaluation.baselines import thumbnail_baseline
+from cxr_keras.evaluation.thresholds import operating_points
 from cxr_keras.recipes.batches import open_cache
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
 from cxr_keras.recipes.results import write_results
@@ -79,6 +80,8 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
     """
     predictions = pd.concat([read_predictions(fold / "predictions.csv") for fold in fold_folders], ignore_index=True)
     validated = fold_folders[0] / "validation_predictions.csv"
+    validation = read_predictions(validated) if len(fold_folders) == 1 and validated.exists() else None
+    draws = config.evaluation.bootstrap_draws
     write_csv(folder / "predictions.csv", predictions)
     scores = write_results(
         predictions,
@@ -86,9 +89,10 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
         name=config.name,
         provenance=provenance_of(config, folder, fold_folders, manifest=manifest, verb=verb),
         histories_in=folder,
-        draws=config.evaluation.bootstrap_draws,
+        draws=draws,
         seed=config.seed,
-        validation=read_predictions(validated) if len(fold_folders) == 1 and validated.exists() else None,
+        further={"operating_points": operating_points(predictions, validation, draws=draws, seed=config.seed)},
+        manifest=manifest,
     )
     if "phantom" in set(manifest["source"]):
         scores["thumbnail_baseline"] = _thumbnail_logistic_regression(config, manifest, predictions)

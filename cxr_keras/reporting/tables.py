@@ -81,7 +81,7 @@ def headline_table(runs: Sequence[tuple[str, Mapping[str, Any], Mapping[str, Any
     extras = list(dict.fromkeys(key for _, _, provenance in runs for key in provenance if key not in PROVENANCE))
     binary = all("auroc" in scores["scores"] for _, scores, _ in runs)
     names = ("accuracy", "balanced_accuracy", "macro_f1", "auroc" if binary else "macro_auroc")
-    header = ("run", "data", "pixels", "images", "patients", "epochs", "seeds", "weights", *extras, *map(_label, names))
+    header = ("run", "data", "pixels", "images", "patients", "epochs", "seeds", "weights", *extras, *map(label_of, names))
     rows = []
     for run, scores, provenance in runs:
         shown = [_stated(provenance.get(key)) for key in ("data", "pixels")]
@@ -97,7 +97,7 @@ def overall_table(scores: Mapping[str, Any]) -> Table:
     several = folds["count"] > 1
     header = ("score", "all images") + ((f"mean ± sd of {folds['count']} folds",) if several else ())
     rows = [
-        (_label(name), format_value(entry), *((format_spread(folds["scores"][name]),) if several else ()))
+        (label_of(name), format_value(entry), *((format_spread(folds["scores"][name]),) if several else ()))
         for name, entry in scores["scores"].items()
     ]
     return Table("Scores", header, tuple(rows), note=_interval_note(scores))
@@ -108,7 +108,7 @@ def per_class_table(scores: Mapping[str, Any]) -> Table:
     classes = scores["classes"]
     names = [name for name in scores["per_class"][classes[0]] if name != "support"]
     rows = [("images", *(f"{scores['per_class'][label]['support']:,}" for label in classes))]
-    rows += [(_label(name), *(format_value(scores["per_class"][label][name]) for label in classes)) for name in names]
+    rows += [(label_of(name), *(format_value(scores["per_class"][label][name]) for label in classes)) for name in names]
     return Table("Each class against the rest", ("score", *classes), tuple(rows), note=_dropped_note(scores))
 
 
@@ -117,7 +117,7 @@ def per_class_folds_table(scores: Mapping[str, Any]) -> Table:
     folds = scores["folds"]
     classes = scores["classes"]
     names = list(folds["per_class"][classes[0]])
-    rows = [(_label(name), *(format_spread(folds["per_class"][label][name]) for label in classes)) for name in names]
+    rows = [(label_of(name), *(format_spread(folds["per_class"][label][name]) for label in classes)) for name in names]
     return Table(f"Each class, mean ± sd of {folds['count']} folds", ("score", *classes), tuple(rows))
 
 
@@ -129,7 +129,7 @@ def folds_table(scores: Mapping[str, Any]) -> Table:
         ("patients", *(f"{fold['n_groups']:,}" for fold in folds)),
     ]
     for name in scores["scores"]:
-        rows.append((_label(name), *(format_value({"value": fold["scores"][name]}) for fold in folds)))
+        rows.append((label_of(name), *(format_value({"value": fold["scores"][name]}) for fold in folds)))
     return Table("Single folds", ("score", *(f"fold {fold['fold']}" for fold in folds)), tuple(rows))
 
 
@@ -150,7 +150,28 @@ def operating_points_table(points: Sequence[Mapping[str, Any]]) -> Table:
         shown = f"{thresholds[0]:.3f}" if thresholds[0] == thresholds[-1] else f"{thresholds[0]:.3f} to {thresholds[-1]:.3f}"
         rows.append((point["criterion"], shown, point["chosen_on"], *(format_value(point["scores"][name]) for name in names)))
     note = "Intervals keep the threshold as it is; positive means a probability at or above it."
-    return Table("Operating points", ("criterion", "threshold", "chosen on", *map(_label, names)), tuple(rows), note=note)
+    return Table("Operating points", ("criterion", "threshold", "chosen on", *map(label_of, names)), tuple(rows), note=note)
+
+
+def subgroups_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Tabulate subgroups with their size, classes and scores; undefined scores are "n/a"."""
+    names = tuple(rows[0]["scores"])
+    header = ("subgroup", "images", "patients", "images of each class", *map(label_of, names))
+    lines = []
+    for row in rows:
+        classes = ", ".join(f"{name} {count:,}" for name, count in row["images"].items())
+        size = (f"{row['n_images']:,}", f"{row['n_groups']:,}", classes)
+        lines.append((f"{row['attribute']}: {row['value']}", *size, *(format_value(row["scores"][name]) for name in names)))
+    note = "Differences between subgroups may be those of their classes and sources; n/a: a class is absent, so the score is undefined."
+    return Table("Subgroups", header, tuple(lines), note=note)
+
+
+def models_table(scores: Mapping[str, Any]) -> Table:
+    """Tabulate the models of several folds beside their mean, all on the same images."""
+    names = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")
+    rows = [("mean of all", *(format_value(scores["scores"][name]) for name in names))]
+    rows += [(model, *(format_value(found[name]) for name in names)) for model, found in scores["by_model"].items()]
+    return Table("Single models", ("model", *map(label_of, names)), tuple(rows))
 
 
 def all_tables(scores: Mapping[str, Any], *, provenance: Mapping[str, Any], name: str = "this run") -> list[Table]:
@@ -160,6 +181,10 @@ def all_tables(scores: Mapping[str, Any], *, provenance: Mapping[str, Any], name
         tables += [per_class_folds_table(scores), folds_table(scores)]
     if scores.get("operating_points"):
         tables.append(operating_points_table(scores["operating_points"]))
+    if len(scores.get("by_model", ())) > 1:
+        tables.append(models_table(scores))
+    if scores.get("subgroups"):
+        tables.append(subgroups_table(scores["subgroups"]))
     return [*tables, confusion_table(scores)]
 
 
@@ -229,7 +254,8 @@ def _aligned(rows: Sequence[tuple[str, ...]], *, ruled: bool) -> list[str]:
     return [lines[0], "  ".join("-" * wide for wide in widths), *lines[1:]] if ruled else lines
 
 
-def _label(name: str) -> str:
+def label_of(name: str) -> str:
+    """The name of a score in words: "macro_f1" is "macro F1"."""
     return _NAMES.get(name) or " ".join(_NAMES.get(word, word) for word in name.split("_"))
 
 

@@ -34,7 +34,8 @@ def cxr(tmp_path, phantom):
     """Runs the command line in a fresh interpreter and folder; gives exit code, output and error lines."""
 
     def command(verb, *arguments, settings=SETTINGS, environment=None, start=False):
-        origin = [] if any("data.sources" in a or "data.manifest" in a for a in arguments) else [f"data.sources=[phantom:{phantom}]"]
+        named = verb == "evaluate" or any("data.sources" in a or "data.manifest" in a for a in arguments)
+        origin = [] if named else [f"data.sources=[phantom:{phantom}]"]
         line = [sys.executable, "-m", "cxr_keras.cli.app", verb, arguments[0], *origin, *settings, *arguments[1:]]
         variables = os.environ | {"CXR_CACHE": str(tmp_path / "cache"), "COLUMNS": "100"} | (environment or {})
         process = subprocess.Popen(

@@ -1,0 +1,148 @@
+"""`cxr evaluate RUN --on MANIFEST`: a finished run on labelled images from elsewhere, its thresholds locked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from cxr_keras.config.loader import read_config
+from cxr_keras.data.labels import class_order
+from cxr_keras.data.manifest import read_manifest
+from cxr_keras.data.pipeline import examples_of
+from cxr_keras.evaluation import append_test_reading, image_ids_digest, predictions_table, score_predictions
+from cxr_keras.evaluation.predictions import probability_columns
+from cxr_keras.evaluation.thresholds import score_calls
+from cxr_keras.recipes.batches import batches_in_order, open_cache
+from cxr_keras.recipes.results import write_results
+from cxr_keras.recipes.train import HEADLINE, LEDGER_FILE
+from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
+from cxr_keras.runs.files import read_json, write_csv
+from cxr_keras.training.validation import predict_probabilities
+
+
+def evaluate_run(run: str | Path, manifest_path: str | Path, *, folder: str | Path | None = None) -> dict[str, Any]:
+    """Predict labelled images with every model of a finished run, and score each model and their ensemble.
+
+    The ensemble is the mean probability of the folds' models. Thresholds are those that the run locked; nothing is chosen here.
+
+    Args:
+        run: a run directory of `cxr cv` or `cxr train` with its models.
+        manifest_path: a CSV made by `cxr data build`, with the classes of the run.
+        folder: where the results go; by default `RUN/on-<manifest's name>`.
+
+    Returns:
+        The scores of the ensemble with its provenance, as in `metrics.json`; `by_model` holds those of the single models.
+
+    Raises:
+        ValueError: the run is not finished or has no models, the manifest has other classes, or images or patients that the run trained on.
+    """
+    run, manifest_path = Path(run), Path(manifest_path)
+    config, models = open_finished(run)
+    classes = class_order(read_manifest(run / "manifest.csv")["label"])
+    manifest = read_manifest(manifest_path)
+    refuse_unfit(manifest, classes, run=run)
+    folder = Path(folder) if folder else run / f"on-{manifest_path.stem}"
+    cache = open_cache(manifest, config, show_progress=True)
+    examples = examples_of(manifest, cache, classes)
+    tables = {}
+    for name, path in models.items():
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        probabilities, _ = predict_probabilities(model, batches_in_order(cache.images, examples, config))
+        tables[name] = predictions_table(manifest, probabilities, classes, fold=0)
+        write_csv(folder / "by_model" / f"{name}.csv", tables[name])
+    mean = np.mean([table[probability_columns(classes)].to_numpy() for table in tables.values()], axis=0)
+    ensemble = predictions_table(manifest, mean, classes, fold=0)
+    write_csv(folder / "predictions.csv", ensemble)
+    own = read_json(run / "metrics.json")
+    draws, seed = config.evaluation.bootstrap_draws, config.seed
+    by_model = {name: score_predictions(table, draws=draws, seed=seed)["scores"] for name, table in tables.items()}
+    points = locked_points(own.get("operating_points") or (), ensemble, classes, draws=draws, seed=seed)
+    scores = write_results(
+        ensemble,
+        folder,
+        name=f"{run.name} on {manifest_path.stem}",
+        provenance=own["provenance"]
+        | {
+            "data": " + ".join(f"{name} {count:,}" for name, count in manifest["source"].value_counts().items()),
+            "evaluation": f"{manifest_path.name}, mean of {len(models)} models" if len(models) > 1 else manifest_path.name,
+            "trained on": own["provenance"]["data"],
+        },
+        histories_in=folder,
+        draws=draws,
+        seed=seed,
+        further={"operating_points": points, "by_model": by_model},
+        manifest=manifest,
+    )
+    _record_official(manifest, run, config.evaluation.ledger, scores)
+    print(f"Everything lies in {folder}")
+    return scores
+
+
+def open_finished(run: Path) -> tuple[Any, dict[str, Path]]:
+    """Give the config of a finished run and its models by name.
+
+    Raises:
+        ValueError: no run, an unfinished one, or one without saved models.
+    """
+    if not (run / CONFIG_FILE).is_file():
+        raise ValueError(f"{run} is no run directory: it has no {CONFIG_FILE}. Give one that `cxr cv` or `cxr train` made.")
+    folds = sorted(path for path in (*run.glob("fold-*"), run / "split") if path.is_dir())
+    if not folds or not (run / "metrics.json").exists() or not all((path / DONE_FILE).exists() for path in folds):
+        raise ValueError(f"{run} is not finished: run the command that began it again, it continues.")
+    models = {path.name: path / "model.keras" for path in folds}
+    if absent := [name for name, path in models.items() if not path.is_file()]:
+        raise ValueError(f"{run} has no saved models in {', '.join(absent)}; train with training.save_models=true.")
+    return read_config(run / CONFIG_FILE), models
+
+
+def refuse_unfit(manifest: pd.DataFrame, classes: tuple[str, ...], *, run: Path) -> None:
+    """Raise ValueError for labels that the run does not know, and for images or patients that it trained on."""
+    if unknown := sorted(set(manifest["label"]) - set(classes)):
+        raise ValueError(
+            f"the manifest has the labels {', '.join(unknown)}; {run} was trained on {', '.join(classes)}. Build the manifest with the "
+            "same --labels, or map them with --label-map."
+        )
+    seen = read_manifest(run / "manifest.csv")
+    for column, what in (("sha256", "files"), ("group_id", "patients")):
+        if shared := set(manifest[column]) & set(seen[column]):
+            raise ValueError(
+                f"{len(shared)} {what} of the manifest belong to {run} itself, so its models may have trained on them. Take other images; "
+                "the run's own held-out scores are in its metrics.json."
+            )
+
+
+def locked_points(
+    points: Sequence[dict[str, Any]], predictions: pd.DataFrame, classes: tuple[str, ...], *, draws: int, seed: int
+) -> list[dict[str, Any]]:
+    """Score the thresholds that a run has locked, in the form of `operating_points`; nothing is chosen on these images."""
+    scored = []
+    for point in points:
+        called = predictions[f"p_{classes[1]}"].to_numpy() >= point["locked"]
+        scored.append(
+            point
+            | {
+                "chosen_on": point["chosen_on"] if point["chosen_on"] == "nothing" else "the run's own images, locked",
+                "thresholds": {"0": point["locked"]},
+                "scores": score_calls(predictions, called, positive=classes[1], draws=draws, seed=seed),
+            }
+        )
+    return scored
+
+
+def _record_official(manifest: pd.DataFrame, run: Path, ledger: str | None, scores: dict[str, Any]) -> None:
+    """Note in the ledger that official test labels were read, if there are any among the images."""
+    official = manifest.loc[manifest["split"] == "test", "image_id"]
+    if len(official):
+        append_test_reading(
+            ledger or run.parent / LEDGER_FILE,
+            run=f"{run.parent.name}/{run.name}",
+            split_name=f"official test, {len(official)} of {len(manifest)} images scored",
+            n_images=len(official),
+            image_ids_digest=image_ids_digest(official),
+            scores={name: scores["scores"][name]["value"] for name in HEADLINE},
+        )

@@ -1,0 +1,43 @@
+import pandas as pd
+import pytest
+
+from cxr_keras.data.manifest import write_manifest
+from cxr_keras.data.phantom import generate_phantom
+from cxr_keras.data.sources import build_manifest
+from cxr_keras.runs.files import read_json
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """The manifest of other phantoms, of men and women."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    generate_phantom(folder / "set", patients_per_class=5, image_size=64, labels="binary", seed=9)
+    manifest = build_manifest([f"phantom:{folder / 'set'}"], labels="binary")
+    manifest["group_id"] = "other-" + manifest["group_id"]
+    manifest["sex"] = ["F", "M"] * (len(manifest) // 2) + ["F"] * (len(manifest) % 2)
+    write_manifest(manifest, folder / "other.csv")
+    return folder / "other.csv"
+
+
+def test_a_run_is_scored_elsewhere_by_model_and_as_a_whole(cxr, tmp_path, elsewhere):
+    code, _, errors = cxr("cv", "mini_vgg")
+    assert code == 0, errors
+    run = tmp_path / "runs" / "mini_vgg-cv"
+    code, output, errors = cxr("evaluate", str(run), "--on", str(elsewhere), settings=())
+    assert code == 0, errors
+    folder = run / "on-other"
+    scores = read_json(folder / "metrics.json")
+    locked = {point["name"]: point["locked"] for point in read_json(run / "metrics.json")["operating_points"]}
+    assert {point["name"]: point["thresholds"]["0"] for point in scores["operating_points"]} == locked
+    assert set(scores["by_model"]) == {"fold-0", "fold-1"} and "Single models" in output
+    assert {row["value"] for row in scores["subgroups"] if row["attribute"] == "sex"} == {"F", "M"}
+    tables = [pd.read_csv(folder / "by_model" / f"fold-{fold}.csv")["p_normal"] for fold in (0, 1)]
+    assert pd.read_csv(folder / "predictions.csv")["p_normal"].to_numpy() == pytest.approx(((tables[0] + tables[1]) / 2).to_numpy())
+    ledger = pd.read_csv(tmp_path / "runs" / "test_readings.csv")
+    assert len(ledger) == 1 and "official test" in ledger["split"][0]
+
+    code, _, errors = cxr("evaluate", str(run), "--on", str(run / "manifest.csv"), settings=())
+    assert code == 2 and "belong to" in errors and "Traceback" not in errors
+    (run / "fold-1" / "done.json").unlink()
+    code, _, errors = cxr("evaluate", str(run), "--on", str(elsewhere), settings=())
+    assert code == 2 and "not finished" in errors

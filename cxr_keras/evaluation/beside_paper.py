@@ -60,8 +60,6 @@ class Beside:
         low: low end of its 95 % interval over patients.
         high: high end.
         paper: the paper's figure; `None` for a range.
-        printed: the same as printed.
-        shown: the same as a share of 1, with the paper's digits.
         difference: ours minus the paper's.
         inside: whether some value that is printed as the paper's figure lies in [low, high]; `None` without an interval.
     """
@@ -73,8 +71,6 @@ class Beside:
     low: float | None
     high: float | None
     paper: float | None
-    printed: str
-    shown: str
     difference: float | None
     inside: bool | None
 
@@ -107,8 +103,6 @@ def _row(scores: Mapping[str, Any], figure: Figure, *, mean_of_folds: bool) -> B
         low=low,
         high=high,
         paper=figure.value,
-        printed=figure.printed,
-        shown=figure.shown,
         difference=None if ours is None or figure.value is None else ours - figure.value,
         inside=None if low is None or high is None else figure.low <= high and figure.high >= low,
     )

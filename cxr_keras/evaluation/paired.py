@@ -6,6 +6,7 @@ resample gives one difference, and the interval is that of the differences.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -110,37 +111,36 @@ def paired_differences(
     """Compare runs on the same images.
 
     Args:
-        tables: name to checked predictions table; all of the same images, patients and classes, in whatever order.
-        pairs: (run, run it is held against), names of `tables`.
-        draws: bootstrap resamples of patients, the same for all runs.
+        tables: name to checked predictions table, all of the same classes.
+        pairs: (run, run it is held against), names of `tables`; both of the same images and patients, in whatever order.
+        draws: bootstrap resamples of patients, the same for both runs of a pair.
         seed: seed of the resamples.
 
     Returns:
         A row for each pair and score, pair by pair.
 
     Raises:
-        ValueError: the tables differ in images, labels, patients or classes.
+        ValueError: the tables differ in classes, or a pair in images, labels or patients.
     """
     check_same_classes(tables)
-    reference = next(iter(tables))
-    for name, table in tables.items():
-        if why := why_unpaired(tables[reference], table):
-            raise ValueError(f"{name} cannot be paired with {reference}: {why}. Compare runs on the same images.")
-    first = tables[reference]
-    classes = class_names(first)
-    plain, sampled = _sample(tables, classes, draws=draws, seed=seed)
-    rarest = min((first["label"] == label).sum() for label in classes)
-    of_rarest = 1 / (len(classes) * rarest) if rarest else float("inf")
+    for run, against in pairs:
+        if why := why_unpaired(tables[against], tables[run]):
+            raise ValueError(f"{run} cannot be paired with {against}: {why}. Compare runs on the same images.")
+    classes = class_names(next(iter(tables.values())))
+    sampled = {name: _sample(tables[name], classes, draws=draws, seed=seed) for name in dict.fromkeys(itertools.chain(*pairs))}
     rows = []
     for run, against in pairs:
+        labels = tables[run]["label"]
+        rarest = min((labels == label).sum() for label in classes)
         for score in SCORES:
-            differences = sampled[run][score] - sampled[against][score]
+            (own, own_samples), (other, other_samples) = sampled[run][score], sampled[against][score]
+            differences = own_samples - other_samples
             low, high, dropped = percentile_interval(differences)
-            value = plain[run][score] - plain[against][score]
+            value = None if np.isnan(own - other) else own - other
             p_value = None if low is None else two_sided_p(differences[~np.isnan(differences)])
-            resolution = float(1 / len(first) if score == "accuracy" else of_rarest)
-            known = None if np.isnan(value) else float(value)
-            rows.append(Difference(run, against, score, known, low, high, dropped, p_value, None, resolution, "", ""))
+            smallest = len(labels) if score == "accuracy" else len(classes) * rarest
+            one_image = float(1 / smallest) if smallest else float("inf")
+            rows.append(Difference(run, against, score, value, low, high, dropped, p_value, None, one_image, "", ""))
     corrected = holm([row.p_value for row in rows])
     return [_judged(replace(row, p_holm=p_value)) for row, p_value in zip(rows, corrected, strict=True)]
 
@@ -177,35 +177,29 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def _sample(
-    tables: Mapping[str, pd.DataFrame], classes: tuple[str, ...], *, draws: int, seed: int
-) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, np.ndarray]]]:
-    """Scores of each run on all images, and on every resample: name to score to value, or to float64 (draws,)."""
-    terms = {name: terms_of(table, classes) for name, table in tables.items()}
-    n_groups = next(iter(terms.values())).n_groups
-    whole = {name: weighted_scores(found, np.ones((1, n_groups))).overall for name, found in terms.items()}
-    plain = {name: {score: float(found[score][0]) for score in SCORES} for name, found in whole.items()}
-    blocks: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in tables}
+def _sample(table: pd.DataFrame, classes: tuple[str, ...], *, draws: int, seed: int) -> dict[str, tuple[float, np.ndarray]]:
+    """Each score of one run on all images, and on every resample, float64 (draws,).
+
+    The resamples follow from the number of patients and the seed, and patients are numbered by their sorted names; so runs on the same
+    patients are scored on the same ones.
+    """
+    terms = terms_of(table, classes)
+    whole = weighted_scores(terms, np.ones((1, terms.n_groups))).overall
     # With one patient all resamples are alike and would feign certainty.
-    for counts in group_draws(n_groups, draws=draws, seed=seed) if n_groups > 1 else ():
-        for name, found in terms.items():
-            blocks[name].append(weighted_scores(found, counts).overall)
-    sampled = {
-        name: {score: np.concatenate([np.empty(0), *(block[score] for block in found)]) for score in SCORES}
-        for name, found in blocks.items()
-    }
-    return plain, sampled
+    counted = group_draws(terms.n_groups, draws=draws, seed=seed) if terms.n_groups > 1 else ()
+    blocks = [weighted_scores(terms, counts).overall for counts in counted]
+    return {score: (float(whole[score][0]), np.concatenate([np.empty(0), *(block[score] for block in blocks)])) for score in SCORES}
 
 
 def _judged(row: Difference) -> Difference:
     """The row with its verdict in words."""
     if row.value is None or row.low is None or row.high is None or row.p_holm is None:
-        return replace(row, verdict="undefined", reason="a score is undefined, or there is one patient only")
+        return replace(row, verdict="undefined", reason="no score or one patient")
     if row.low <= 0 <= row.high:
-        return replace(row, verdict="tie", reason="the interval holds 0")
+        return replace(row, verdict="tie", reason="interval holds 0")
     # A difference of just one image is one; 1e-12 forgives the last bits of the subtraction.
     if abs(row.value) < row.one_image - 1e-12:
-        return replace(row, verdict="tie", reason="smaller than one image is worth")
+        return replace(row, verdict="tie", reason="below one image")
     if row.p_holm >= SIGNIFICANCE:
-        return replace(row, verdict="tie", reason="not separated after Holm's correction")
+        return replace(row, verdict="tie", reason="p (Holm) too high")
     return replace(row, verdict="higher" if row.value > 0 else "lower")

@@ -67,6 +67,8 @@ def test_a_plan_says_what_a_run_needs_and_writes_nothing(cxr, tmp_path):
         (("cv", "resnet50", "--sample", "model.params.dens=[3]"), "Did you mean 'dense'"),
         (("train", "mini_vgg", "data.batch_size=many"), "It came as 'many'"),
         (("evaluate", "none.csv"), "No predictions at none.csv"),
+        (("compare", "no/run"), "There is no no/run. Give the directory of a finished run"),
+        (("compare", ".", "--paper", "laban/minivgg"), "Did you mean 'laban/mini_vgg'?"),
         (("data", "check", "none.csv"), "none.csv"),
         (("data", "build", "--source", "kermany:/no/such", "--out", "m.csv", "--patients", "no"), "expected known or one_per_image"),
     ],

@@ -111,7 +111,7 @@ def test_one_image_is_below_the_resolution():
     b.loc[:28, columns] = b.loc[:28, columns].to_numpy()[:, ::-1]
     row = by_score(paired_differences({"a": a, "b": b}, [("b", "a")], draws=400))["accuracy"]
     assert row.value == pytest.approx(1 / 200) and row.one_image == pytest.approx(1 / 200)
-    assert row.verdict == "tie" and row.reason == "the interval holds 0"
+    assert row.verdict == "tie" and row.reason == "interval holds 0"
     rarest = base["label"].value_counts().min()
     assert by_score(paired_differences({"a": a, "b": b}, [("b", "a")], draws=100))["macro_f1"].one_image == pytest.approx(1 / (2 * rarest))
 
@@ -130,7 +130,7 @@ def test_a_difference_that_is_certain_but_smaller_than_one_image_is_a_tie():
     row = by_score(paired_differences({"a": a, "b": b}, [("b", "a")], draws=400))["macro_auroc"]
     assert row.value == pytest.approx(mixed * (mixed + 1) / 2 / n**2)
     assert row.low > 0 and row.value < row.one_image == pytest.approx(1 / 200)
-    assert (row.verdict, row.reason) == ("tie", "smaller than one image is worth")
+    assert (row.verdict, row.reason) == ("tie", "below one image")
 
 
 def test_a_difference_that_the_correction_takes_away_is_a_tie():
@@ -139,7 +139,7 @@ def test_a_difference_that_the_correction_takes_away_is_a_tie():
     among_many = by_score(paired_differences(tables, [("b", "a")] * 30, draws=400))["accuracy"]
     assert alone.verdict == "lower" and alone.p_holm < 0.05
     assert (among_many.low, among_many.p_value) == (alone.low, alone.p_value)
-    assert (among_many.verdict, among_many.reason) == ("tie", "not separated after Holm's correction")
+    assert (among_many.verdict, among_many.reason) == ("tie", "p (Holm) too high")
 
 
 def test_a_single_patient_gives_no_verdict():

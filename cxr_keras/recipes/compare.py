@@ -1,0 +1,221 @@
+"""`cxr compare`: finished runs beside the papers that they rebuild, and beside each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cxr_keras.evaluation import score_predictions
+from cxr_keras.evaluation.beside_paper import Beside, beside_paper, why_not_comparable
+from cxr_keras.evaluation.intervals import DRAWS
+from cxr_keras.evaluation.paired import PAIRED_DEFINITIONS, Difference, check_same_classes, paired_differences, why_unpaired
+from cxr_keras.papers import Figure, System, yardsticks
+from cxr_keras.recipes.finished_runs import FinishedRun, read_runs
+from cxr_keras.reporting.comparison import (
+    PHANTOM_REMARK,
+    PHANTOM_TITLE,
+    Section,
+    comparison_markdown,
+    comparison_text,
+    paired_section,
+    paper_section,
+    yardsticks_section,
+)
+from cxr_keras.reporting.page import render_page
+from cxr_keras.reporting.tables import format_value, headline_table
+from cxr_keras.runs.files import write_csv, write_text
+
+TITLE = "Comparison of runs"
+
+COLUMNS = (
+    *("kind", "run", "against", "system", "evaluation", "source", "score", "class"),
+    *("ours", "theirs", "pooled", "low", "high", "paper", "paper_printed", "paper_shown", "paper_low", "paper_high", "inside"),
+    *("difference", "p", "p_holm", "one_image", "verdict", "comparable", "reasons"),
+    *("data", "pixels", "n", "patients", "epochs", "seeds", "weights", "phantom"),
+)
+"""Columns of `comparison.csv`; each kind of row fills some of them."""
+
+LEFT_OUT = ("training",)
+"""Of a run's provenance: how long it took says nothing about its figures."""
+
+
+def compare(
+    folders: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    paper: str | None = None,
+    all_pairs: bool = False,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Compare finished runs with the papers' figures and with each other; print it and write `comparison.{md,csv,html}`.
+
+    Args:
+        folders: run directories, or folders of several runs (seeds, a grid). The first run is the one that others are held against.
+        out: folder of the results; by default `comparison` beside the first run.
+        paper: system for runs whose config names none, e.g. "laban/mini_vgg".
+        all_pairs: compare every run with every earlier one instead of with the first only.
+        draws: bootstrap resamples for the paired differences.
+        seed: their seed.
+
+    Returns:
+        All figures, a row each, with the columns `COLUMNS`.
+
+    Raises:
+        ValueError: a run is missing, unfinished or no run, a system is unknown, or the runs are of different classes.
+    """
+    runs = read_runs(folders, paper=paper)
+    check_same_classes({run.name: run.predictions for run in runs})
+    rows: list[dict[str, Any]] = []
+    sections: list[Section] = []
+    for phantom in (False, True):
+        members = [run for run in runs if run.conditions.phantom == phantom]
+        if not members:
+            continue
+        sections.append(_headline(members, phantom=phantom))
+        rows += [row for run in members for row in _run_rows(run)]
+        for run in members:
+            if run.system is not None:
+                found, beside = _beside_paper(run, run.system, draws=draws, seed=seed)
+                rows += found
+                sections += beside
+        if len(members) > 1:
+            found, section = _pairs(members, all_pairs=all_pairs, draws=draws, seed=seed)
+            rows += found
+            sections.append(section)
+        if not phantom and (others := _yardsticks(members)):
+            rows += others[0]
+            sections.append(others[1])
+    if unnamed := ", ".join(run.name for run in runs if run.system is None):
+        remark = f"{unnamed}: the config names no system of a paper. Name one with --paper, for example --paper laban/mini_vgg."
+        sections.append(Section("Without a paper", remarks=(remark,)))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    folder = Path(out) if out is not None else _default_folder(folders[0])
+    _write(table, sections, folder)
+    return table
+
+
+def _default_folder(first: str | Path) -> Path:
+    return Path(first).expanduser().resolve().parent / "comparison"
+
+
+def _write(table: pd.DataFrame, sections: Sequence[Section], folder: Path) -> None:
+    write_csv(folder / "comparison.csv", table)
+    write_text(folder / "comparison.md", comparison_markdown(sections, title=TITLE))
+    write_text(folder / "comparison.html", render_page(sections, title=TITLE))
+    print(comparison_text(sections))
+    print(f"Written to {folder}: comparison.md, comparison.csv, comparison.html")
+
+
+def _headline(runs: Sequence[FinishedRun], *, phantom: bool) -> Section:
+    shown = [(run.name, run.scores, {key: text for key, text in run.provenance.items() if key not in LEFT_OUT}) for run in runs]
+    return Section(
+        PHANTOM_TITLE if phantom else "Runs", lead=PHANTOM_REMARK if phantom else "", tables=(headline_table(shown),), phantom=phantom
+    )
+
+
+def _provenance(run: FinishedRun, scores: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What stands in every row beside its figure."""
+    scores = scores or run.scores
+    told = {key: run.provenance.get(key, "not stated") for key in ("data", "pixels", "epochs", "seeds", "weights")}
+    return told | {"n": scores["n_images"], "patients": scores["n_groups"], "phantom": run.conditions.phantom}
+
+
+def _run_rows(run: FinishedRun) -> list[dict[str, Any]]:
+    return [
+        {"kind": "run", "run": run.name, "score": name, "pooled": entry["value"], "low": entry["low"], "high": entry["high"]}
+        | _provenance(run)
+        for name, entry in run.scores["scores"].items()
+    ]
+
+
+def _beside_paper(run: FinishedRun, system: System, *, draws: int, seed: int) -> tuple[list[dict[str, Any]], list[Section]]:
+    """Rows and sections of one run beside every set of figures that the paper prints of its system."""
+    cited = f"{system.citation}; {system.title}."
+    if not system.reported:
+        return [], [Section(f"{run.name} beside {system.name}", remarks=(cited, system.note), phantom=run.conditions.phantom)]
+    rows, sections = [], []
+    for reported in system.reported:
+        chosen_on = run.validation if reported.role == "chosen_on" else None
+        scores = run.scores if chosen_on is None else score_predictions(chosen_on, draws=draws, seed=seed)
+        reasons = why_not_comparable(run.conditions, system, reported, images=scores["n_images"])
+        remarks = [cited, f"The paper ({reported.source}): {reported.description}; {reported.average}.", reported.note, system.note]
+        if chosen_on is not None:
+            remarks.insert(0, "The figures of both are of images that chose the epoch, and flatter.")
+        elif run.conditions.optimistic and reported.role == "optimistic":
+            remarks.insert(0, "The figures of both are optimistic: images that chose the number of epochs are scored again.")
+        remarks = [remark for remark in remarks if remark]
+        if set(run.conditions.classes) != set(system.classes):
+            title = f"{run.name} beside {system.name} ({reported.evaluation.replace('_', ' ')})"
+            sections.append(Section(title, lead="Not compared.", points=tuple(reasons), phantom=run.conditions.phantom))
+            continue
+        shared = {
+            **{"kind": "paper", "run": run.name, "system": system.name, "evaluation": reported.evaluation, "source": reported.source},
+            **{"comparable": "no" if reasons else "yes", "reasons": "; ".join(reasons)},
+            **_provenance(run, scores),
+        }
+        compared = zip(reported.figures, beside_paper(scores, reported), strict=True)
+        found = [shared | _paper_row(figure, beside) for figure, beside in compared]
+        rows += found
+        sections.append(paper_section(found, reasons=reasons, remarks=remarks, mean_of_folds=reported.aggregate == "mean_of_folds"))
+    return rows, sections
+
+
+def _paper_row(figure: Figure, beside: Beside) -> dict[str, Any]:
+    named = {"score": figure.metric, "class": figure.of_class, "paper_printed": figure.printed, "paper_shown": figure.shown}
+    found = {key: getattr(beside, key) for key in ("ours", "pooled", "low", "high", "paper", "difference", "inside")}
+    return named | {"paper_low": figure.low, "paper_high": figure.high} | found
+
+
+def _pairs(runs: Sequence[FinishedRun], *, all_pairs: bool, draws: int, seed: int) -> tuple[list[dict[str, Any]], Section]:
+    """Rows and section of the differences between runs on the same images."""
+    reference = runs[0]
+    wanted = list(itertools.combinations(runs, 2)) if all_pairs else [(reference, other) for other in runs[1:]]
+    pairs: list[tuple[str, str]] = []
+    rows: list[dict[str, Any]] = []
+    unpaired: list[str] = []
+    for first, other in wanted:
+        why = why_unpaired(first.predictions, other.predictions)
+        if not why:
+            pairs.append((other.name, first.name))
+            continue
+        unpaired.append(f"{other.name} and {first.name} are not paired: {why}. Their scores stand side by side, without a test.")
+        rows.append({"kind": "unpaired", "run": other.name, "against": first.name, "reasons": why} | _provenance(other))
+    by_name = {run.name: run for run in runs}
+    tables = {run.name: run.predictions for run in runs}
+    differences = [
+        _difference_row(found, by_name[found.run], by_name[found.against])
+        for found in paired_differences(tables, pairs, draws=draws, seed=seed)
+    ]
+    section = paired_section(differences, unpaired=unpaired, definitions=PAIRED_DEFINITIONS, phantom=reference.conditions.phantom)
+    return rows + differences, section
+
+
+def _difference_row(found: Difference, run: FinishedRun, against: FinishedRun) -> dict[str, Any]:
+    values = {key: getattr(found, key) for key in ("run", "against", "score", "low", "high", "p_holm", "one_image", "verdict")}
+    both = {"ours": run.scores["scores"][found.score]["value"], "theirs": against.scores["scores"][found.score]["value"]}
+    return {"kind": "paired", "difference": found.value, "p": found.p_value, "reasons": found.reason} | values | both | _provenance(run)
+
+
+def _yardsticks(runs: Sequence[FinishedRun]) -> tuple[list[dict[str, Any]], Section] | None:
+    """Figures of others under those of the runs that were scored on the official test folder, normal against pneumonia."""
+    scored = [run for run in runs if run.conditions.part == "official" and set(run.conditions.classes) == set(yardsticks().classes)]
+    if not scored:
+        return None
+    texts = [
+        {"who": run.name, "weights": run.provenance.get("weights", "")}
+        | {score: format_value(run.scores["scores"][score]) for score in ("accuracy", "auroc")}
+        for run in scored
+    ]
+    rows = []
+    for row in yardsticks().rows:
+        texts.append({"who": row.who, "weights": row.weights, "accuracy": row.accuracy, "auroc": row.auroc})
+        for score in ("accuracy", "auroc"):
+            if printed := getattr(row, score):
+                shared = {"kind": "yardstick", "run": row.who, "score": score, "weights": row.weights, "n": yardsticks().images}
+                rows.append(shared | {"paper": float(printed), "paper_printed": printed, "paper_shown": printed, "phantom": False})
+    return rows, yardsticks_section(texts, description=yardsticks().description)

@@ -1,0 +1,236 @@
+"""Runs beside papers and beside each other, as sections of tables: the same content as text, Markdown and a page.
+
+Takes plain rows, one dictionary a figure, as they are written to `comparison.csv`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cxr_keras.reporting.tables import (
+    NOT_AVAILABLE,
+    NOT_STATED,
+    WIDTH_WITHOUT_TERMINAL,
+    Table,
+    format_value,
+    label_of,
+    render_markdown,
+    render_text,
+)
+
+PHANTOM_TITLE = "PHANTOM: drawn images, no X-rays"
+PHANTOM_REMARK = "These figures show that the program works, and nothing about medicine."
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One interval of a chart.
+
+    Attributes:
+        label: what it is of.
+        value: the point; `None` where undefined.
+        low: low end; `None` without an interval.
+        high: high end.
+        reference: (low, high) of what it is compared with, `None` for nothing.
+        tone: "plain", "higher" or "lower".
+    """
+
+    label: str
+    value: float | None
+    low: float | None
+    high: float | None
+    reference: tuple[float, float] | None = None
+    tone: str = "plain"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Intervals under each other on one axis.
+
+    Attributes:
+        caption: what point, line and mark are.
+        bars: from top to bottom.
+        zero: whether 0 is a line of its own (differences).
+    """
+
+    caption: str
+    bars: tuple[Bar, ...]
+    zero: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the comparison.
+
+    Attributes:
+        title: heading.
+        lead: the first and weightiest sentence, or "".
+        points: a list under it.
+        remarks: paragraphs before the tables.
+        tables: the tables.
+        charts: drawn on the page only.
+        phantom: whether the figures are of drawn images.
+    """
+
+    title: str
+    lead: str = ""
+    points: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    charts: tuple[Chart, ...] = ()
+    phantom: bool = False
+
+    @property
+    def heading(self) -> str:
+        """The title, with the word that no figure of drawn images stands without."""
+        return f"{self.title} (PHANTOM)" if self.phantom and "PHANTOM" not in self.title else self.title
+
+
+def paper_section(rows: Sequence[Mapping[str, Any]], *, reasons: Sequence[str], remarks: Sequence[str], mean_of_folds: bool) -> Section:
+    """Tabulate a run beside one set of figures of a paper.
+
+    Args:
+        rows: one a figure, all of the same run, system and evaluation, with the columns of `comparison.csv`: run, system, evaluation,
+            score, class, ours, pooled, low, high, paper_low, paper_high, paper_shown, difference, inside and the provenance.
+        reasons: why the two may not be compared; empty where they may.
+        remarks: what the paper scored and how it averaged.
+        mean_of_folds: whether the paper's figures are means over folds, so that "ours" and "pooled" are two things.
+
+    Returns:
+        The section.
+    """
+    first = rows[0]
+    means = ("ours, mean of folds",) if mean_of_folds else ()
+    pooled = "ours, all folds at once [95 %]" if mean_of_folds else "ours [95 %]"
+    header = ("score", *means, pooled, "paper", "ours - paper", "paper in [low, high]")
+    body, bars = [], []
+    for row in rows:
+        label = f"{label_of(row['score'])}, {row['class']}" if row["class"] else label_of(row["score"])
+        own = (_number(row["ours"]),) if mean_of_folds else ()
+        shown = format_value({"value": row["pooled"], "low": row["low"], "high": row["high"]})
+        body.append((label, *own, shown, row["paper_shown"], _number(row["difference"], signed=True), _yes_or_no(row["inside"])))
+        bars.append(Bar(label, row["pooled"], row["low"], row["high"], reference=(row["paper_low"], row["paper_high"])))
+    note = (
+        "In [low, high]: whether a value that rounds to the paper's figure lies in our interval. The interval tells how far drawing other "
+        "patients moves our figure; the paper's own sampling error comes on top."
+    )
+    caption = "Dot and line: ours with its 95 % interval. Diamond: the paper's figure, as wide as its rounding."
+    return Section(
+        title=f"{first['run']} beside {first['system']} ({first['evaluation'].replace('_', ' ')})",
+        lead="Comparable: no." if reasons else "Comparable: yes.",
+        points=tuple(reasons),
+        remarks=(provenance_line(first), *remarks),
+        tables=(Table("Figure by figure", header, tuple(body), note=note),),
+        charts=(Chart(caption, tuple(bars)),),
+        phantom=bool(first["phantom"]),
+    )
+
+
+def paired_section(rows: Sequence[Mapping[str, Any]], *, unpaired: Sequence[str], definitions: Mapping[str, str], phantom: bool) -> Section:
+    """Tabulate differences between runs on the same images, a table a pair.
+
+    Args:
+        rows: one a difference, with the columns of `comparison.csv`: run, against, score, ours, theirs, difference, low, high, p, p_holm,
+            one_image, verdict, reasons.
+        unpaired: a sentence for each run that could not be paired.
+        definitions: what the columns mean.
+        phantom: whether the figures are of drawn images.
+
+    Returns:
+        The section.
+    """
+    pairs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in rows:
+        pairs.setdefault((row["run"], row["against"]), []).append(row)
+    tables, bars = [], []
+    for (run, against), members in pairs.items():
+        header = ("score", "run", "against", "difference [95 %]", "p", "p (Holm)", "verdict")
+        body = []
+        for row in members:
+            verdict = f"{row['verdict']}: {row['reasons']}" if row["reasons"] else row["verdict"]
+            values = [_number(row[key]) for key in ("ours", "theirs")]
+            body.append((label_of(row["score"]), *values, _difference(row), _number(row["p"]), _number(row["p_holm"]), verdict))
+            label = f"{label_of(row['score'])}: {run} - {against}"
+            tone = row["verdict"] if row["verdict"] in ("higher", "lower") else "plain"
+            bars.append(Bar(label, row["difference"], row["low"], row["high"], tone=tone))
+        worth = {row["score"]: _number(row["one_image"], decimals=4) for row in members}
+        note = "One image is worth: " + ", ".join(f"{label_of(score)} {value}" for score, value in worth.items()) + "."
+        tables.append(Table(f"{run} against {against}", header, tuple(body), note=note))
+    told = tuple(f"{name}: {text}" for name, text in definitions.items()) if rows else ()
+    caption = "Difference with its 95 % interval; grey is a tie, blue higher, red lower than the run it is held against."
+    return Section(
+        title="Differences on the same images",
+        lead=" ".join(unpaired),
+        points=told,
+        tables=tuple(tables),
+        charts=(Chart(caption, tuple(bars), zero=True),) if bars else (),
+        phantom=phantom,
+    )
+
+
+def yardsticks_section(rows: Sequence[Mapping[str, str]], *, description: str) -> Section:
+    """Tabulate figures of others on the official test folder under those of the runs.
+
+    Args:
+        rows: who, weights, accuracy, auroc as texts, the runs first.
+        description: what was scored.
+    """
+    body = tuple((row["who"], row["weights"], row["accuracy"] or NOT_STATED, row["auroc"] or NOT_STATED) for row in rows)
+    table = Table("Accuracy and AUROC", ("who", "weights", "accuracy", "AUROC"), body)
+    return Section("Figures of others on the official test folder", remarks=(f"{description}.",), tables=(table,))
+
+
+def provenance_line(row: Mapping[str, Any]) -> str:
+    """One sentence: what a run's figures were computed on."""
+    return (
+        f"This run: {row['data']}; {row['pixels']} pixels; {row['n']:,} images of {row['patients']:,} patients scored; "
+        f"epochs {row['epochs']}; seed {row['seeds']}; weights {row['weights']}."
+    )
+
+
+def comparison_text(sections: Sequence[Section], *, width: int | None = None) -> str:
+    """Plain text of all sections, at most `width` characters wide where the words allow it; default the terminal's."""
+    width = width or shutil.get_terminal_size((WIDTH_WITHOUT_TERMINAL, 24)).columns
+    blocks = []
+    for section in sections:
+        lines = textwrap.wrap(section.lead, width)
+        for point in section.points:
+            lines += textwrap.wrap(point, width, initial_indent="  - ", subsequent_indent="    ")
+        lines += [line for remark in section.remarks for line in textwrap.wrap(remark, width)]
+        heading = [f"## {section.heading}", "", *lines, *([""] if lines else [])]
+        blocks.append("\n".join([*heading, render_text(section.tables, width=width)]))
+    return "\n".join(blocks)
+
+
+def comparison_markdown(sections: Sequence[Section], *, title: str) -> str:
+    """Markdown of all sections."""
+    blocks = [f"# {title}\n"]
+    for section in sections:
+        points = "".join(f"- {point}\n" for point in section.points)
+        paragraphs = [text for text in (section.lead and f"**{section.lead}**", points, *section.remarks) if text]
+        remarks = "".join(f"{text}\n\n" for text in paragraphs)
+        block = f"## {section.heading}\n\n{remarks}{render_markdown(section.tables)}"
+        # Names of directories may hold anything; a "<" would begin a tag.
+        blocks.append(block.replace("<", "&lt;"))
+    return "\n".join(blocks)
+
+
+def _difference(row: Mapping[str, Any]) -> str:
+    if row["difference"] is None:
+        return NOT_AVAILABLE
+    value = f"{row['difference']:+.3f}"
+    return value if row["low"] is None else f"{value} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
+def _number(value: float | None, *, signed: bool = False, decimals: int = 3) -> str:
+    if value is None:
+        return NOT_AVAILABLE
+    return f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
+
+
+def _yes_or_no(value: bool | None) -> str:
+    return NOT_AVAILABLE if value is None else ("yes" if value else "no")

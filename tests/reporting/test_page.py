@@ -1,0 +1,90 @@
+"""The page of a comparison: whole, escaped, and in need of nothing else."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxr_keras.reporting.comparison import PHANTOM_REMARK, Bar, Chart, Section
+from cxr_keras.reporting.page import axis_of, render_page
+from cxr_keras.reporting.tables import Table
+
+
+class Balance(HTMLParser):
+    """Checks that every element is closed in its order and that nothing is fetched from elsewhere."""
+
+    EMPTY = ("meta", "line", "circle", "polygon")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.text, self.elements = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        assert not {"src", "style", "onclick"} & set(dict(attributes))
+        assert dict(attributes).get("href", "#").startswith("#")
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def parsed(sections) -> Balance:
+    page = Balance()
+    page.feed(render_page(sections, title="A & B"))
+    page.close()
+    assert page.open == []
+    return page
+
+
+def test_the_page_is_whole_escaped_and_needs_nothing_else():
+    name = '<b>"x" & y</b>'
+    table, chart = Table(name, (name, "b"), ((name, name), (name, name)), note=name), Chart(name, (Bar(name, 0.5, 0.4, 0.6),))
+    sections = [
+        Section(name, lead=name, points=(name,), remarks=(name,), tables=(table,), charts=(chart,)),
+        Section(name, lead="", tables=(table,), phantom=True),
+    ]
+    page = parsed(sections)
+    tags = {tag for tag, _ in page.elements}
+    assert "b" not in tags and not tags & {"script", "link", "img", "iframe"}
+    assert name in "".join(page.text)
+    assert [attributes.get("class") for tag, attributes in page.elements if tag == "section"] == [None, "phantom"]
+    assert PHANTOM_REMARK in page.text
+
+
+def test_a_chart_draws_every_interval_at_its_place():
+    bars = (Bar("low", 0.2, 0.1, 0.3, reference=(0.25, 0.25)), Bar("high", 0.8, 0.7, 0.9), Bar("none", None, None, None))
+    page = parsed([Section("s", charts=(Chart("caption", bars),))])
+    circles = [attributes for tag, attributes in page.elements if tag == "circle"]
+    lines = [attributes for tag, attributes in page.elements if tag == "line" and "stroke-width" in attributes]
+    assert len(circles) == len(lines) == 2
+    # From 0.2 to 0.8 is six times as far as from the point 0.2 to the end 0.3.
+    far = float(circles[1]["cx"]) - float(circles[0]["cx"])
+    assert far == pytest.approx(6 * (float(lines[0]["x2"]) - float(circles[0]["cx"])), abs=1)
+    assert len([1 for tag, _ in page.elements if tag == "polygon"]) == 1
+
+
+def test_few_rows_of_many_columns_are_turned():
+    table = Table("wide", tuple(f"column {number}" for number in range(12)), (tuple("abcdefghijkl"), tuple("ABCDEFGHIJKL")))
+    heads = re.findall(r"<th scope=\"col\">([^<]*)</th>", render_page([Section("s", tables=(table,))], title="t"))
+    assert heads == ["column 0", "a", "A"]
+
+
+@given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0, 0.5)), min_size=1, max_size=8), st.booleans())
+def test_the_axis_holds_every_value_with_few_ticks(points, zero):
+    bars = [Bar("b", value, value - half, value + half) for value, half in points]
+    low, high, step = axis_of(bars, zero=zero)
+    assert low - 1e-9 <= min(bar.low for bar in bars) and max(bar.high for bar in bars) <= high + 1e-9
+    assert not zero or low <= 0 <= high
+    assert 1 <= round((high - low) / step) <= 14

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from cxr_keras.data.appearance import Appearance
 from cxr_keras.training.strategies import phases_of
 
 
@@ -58,6 +59,26 @@ class ModelSection(Section):
     params: dict[str, Any] = Field(default_factory=dict, description="parameters of the architecture, its head included")
 
 
+class AppearanceSection(Section):
+    """How images look: resolution, compression, contrast, exposure, noise; each drawn evenly from its range."""
+
+    rescale: tuple[float, float] = Field((1.0, 1.0), description="factor to which the resolution is reduced before it is brought back")
+    jpeg_quality: tuple[int, int] | None = Field(None, description="quality of a JPEG compression, 1 to 100")
+    contrast: tuple[float, float] = Field((1.0, 1.0), description="factor of the distance from the image's mean")
+    gamma: tuple[float, float] = Field((1.0, 1.0), description="exponent of the grey level")
+    brightness: float = Field(0.0, description="± this part of the range is added")
+    noise: float = Field(0.0, description="highest standard deviation of noise, grey levels of 255")
+
+    @model_validator(mode="after")
+    def _possible(self) -> AppearanceSection:
+        self.made()
+        return self
+
+    def made(self) -> Appearance:
+        """The same as the data stage takes it."""
+        return Appearance(**self.model_dump())
+
+
 class AugmentationSection(Section):
     """Which training images are varied, and how. One affine resampling an image."""
 
@@ -65,6 +86,7 @@ class AugmentationSection(Section):
     zoom: tuple[float, float] = Field((1.0, 1.0), description="uniform factor; above 1 enlarges")
     shift: float = Field(0.0, ge=0, lt=1, description="uniform in ± this share of height and width")
     horizontal_flip: bool = False
+    appearance: AppearanceSection = AppearanceSection()
     random_crop: bool = Field(False, description="crop image_size out of stored_size at random; the centre at evaluation")
     classes: tuple[str, ...] | Literal["all"] = Field("all", description="classes that are varied or expanded")
     mode: Literal["each_epoch", "copies"] = Field("each_epoch", description="new draws in every epoch, or fixed copies that expand a class")
@@ -77,8 +99,8 @@ class AugmentationSection(Section):
         low, high = self.zoom
         if not 0 < low <= high:
             raise ValueError(f"zoom is {list(self.zoom)}; expected [low, high] with 0 < low <= high")
-        if self.mode == "copies" and not self.affine:
-            raise ValueError("mode is copies but nothing varies them: set rotation_degrees, zoom, shift or horizontal_flip")
+        if self.mode == "copies" and not self.affine and not self.appearance.made().changes:
+            raise ValueError("mode is copies but nothing varies them: set rotation_degrees, zoom, shift, horizontal_flip or appearance")
         if isinstance(self.expand_to, float) and self.expand_to < 1:
             raise ValueError(f"expand_to is {self.expand_to}; the ratio largest : expanded class is 1 or more")
         return self
@@ -145,6 +167,9 @@ class EvaluationSection(Section):
 
     bootstrap_draws: int = Field(2000, ge=100)
     batch_size: int = Field(64, ge=1)
+    validation_appearance: AppearanceSection | None = Field(
+        None, description="a change of look that validation images get, so that they resemble images of elsewhere"
+    )
     ledger: str | None = Field(
         None, description="where readings of official test labels are noted; default test_readings.csv beside the run"
     )
@@ -191,11 +216,18 @@ class RunConfig(Section):
         return self.training.keep == "best" or any(phase.patience is not None for phase in phases if phase.epochs > 0)
 
     @model_validator(mode="after")
+    def _averages_are_kept(self) -> RunConfig:
+        phases = phases_of(self.training.strategy, self.training.phases)
+        if self.training.keep == "best" and any(phase.optimizer.average for phase in phases):
+            raise ValueError(
+                "average replaces the weights at the end of a phase, keep=best puts those of one epoch back; choose one of them"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _saved_without_auxiliary_outputs(self) -> RunConfig:
         if self.training.save_optimizer and self.model.params.get("auxiliary"):
-            raise ValueError(
-                "training.save_optimizer keeps a model to go on with, but auxiliary outputs are not saved; switch one off"
-            )
+            raise ValueError("training.save_optimizer keeps a model to go on with, but auxiliary outputs are not saved; switch one off")
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from cxr_keras.data.appearance import Appearance
+
 FILL_MODES = ("reflect", "nearest", "constant")
 
 _DRAWS = 7
@@ -79,11 +81,13 @@ class Augmentation:
 
     Attributes:
         affine: rotation, zoom, shift and flip; None for none.
+        appearance: resolution, compression, contrast and the like, changed before the resampling; None for none.
         crop: the window that is cut out; None for the whole image.
         each_epoch: class columns whose images change in each epoch.
     """
 
     affine: Affine | None = None
+    appearance: Appearance | None = None
     crop: RandomCrop | None = None
     each_epoch: tuple[int, ...] = ()
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from cxr_keras.data.appearance import DRAWS, Appearance, change_appearance
 from cxr_keras.data.augment import Affine, Augmentation, draw_transforms, draw_uniform, transform_images
 from cxr_keras.data.cache import PixelCache
 from cxr_keras.data.parallel import default_workers
@@ -60,6 +61,10 @@ class Examples:
     def columns(self) -> np.ndarray:
         """int64 (n,), the class column of each example."""
         return self.targets.argmax(axis=1)
+
+
+_LOOK, _LOOK_OF_ALL = 2**40, 2**41
+"""Added to the seed, so that an image's look is drawn apart from its place, and that of evaluation apart from training's."""
 
 
 def examples_of(manifest: pd.DataFrame, cache: PixelCache, classes: Sequence[str]) -> Examples:
@@ -193,7 +198,13 @@ def training_dataset(
 
 
 def evaluation_dataset(
-    images: np.ndarray, examples: Examples, *, batch_size: int, augmentation: Augmentation | None = None, seed: int = 0
+    images: np.ndarray,
+    examples: Examples,
+    *,
+    batch_size: int,
+    augmentation: Augmentation | None = None,
+    appearance: Appearance | None = None,
+    seed: int = 0,
 ) -> tf.data.Dataset:
     """Make one pass over the examples in their order.
 
@@ -205,7 +216,9 @@ def evaluation_dataset(
         examples: what to show.
         batch_size: images a batch; the last one may be smaller.
         augmentation: the training's, needed for its crop and for copies.
-        seed: of the run, needed for copies.
+        appearance: a change of look that every image gets, the same in every pass: so a validation part comes to resemble images of
+            elsewhere. None leaves it out.
+        seed: of the run, needed for copies and for the look.
 
     Returns:
         Finite dataset of x float32 (b, h, w, 1) in [0, 255] and y float32 (b, k).
@@ -220,15 +233,21 @@ def evaluation_dataset(
                 f"{int(moving.sum())} augmented copies belong to classes that change in each epoch, so they have no fixed "
                 "picture to evaluate: expand the class, or augment it in each epoch, not both"
             )
-        augmentation = Augmentation(affine=augmentation.affine, crop=augmentation.crop)
+        augmentation = replace(augmentation, each_epoch=())
     order = tf.data.Dataset.range(len(examples)).batch(batch_size)
     batches = order.map(lambda indices: (indices, tf.constant(0, tf.int64)))
-    gathered = _gather(batches, images, examples, seed=seed, augmentation=augmentation)
+    gathered = _gather(batches, images, examples, seed=seed, augmentation=augmentation, appearance_of_all=appearance)
     return gathered.prefetch(_PREFETCH)
 
 
 def _gather(
-    batches: tf.data.Dataset, images: np.ndarray, examples: Examples, *, seed: int, augmentation: Augmentation | None
+    batches: tf.data.Dataset,
+    images: np.ndarray,
+    examples: Examples,
+    *,
+    seed: int,
+    augmentation: Augmentation | None,
+    appearance_of_all: Appearance | None = None,
 ) -> tf.data.Dataset:
     """Turn a dataset of (indices, epoch) into one of (x, y)."""
     if augmentation is None and examples.copies.any():
@@ -238,15 +257,21 @@ def _gather(
     columns = examples.columns
 
     def read(indices: np.ndarray, epoch: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return images[examples.rows[indices]], examples.targets[indices], transforms_of(indices, int(epoch))
-
-    def transforms_of(indices: np.ndarray, epoch: int) -> np.ndarray:
+        pixels = images[examples.rows[indices]]
+        keys, copies = examples.keys[indices], examples.copies[indices]
+        if appearance_of_all is not None:
+            uniform = draw_uniform(seed + _LOOK_OF_ALL, keys, copies, np.zeros_like(keys), count=DRAWS)
+            pixels = change_appearance(pixels, appearance_of_all, uniform, np.ones(len(indices), bool))
         if augmentation is None:
-            return np.zeros((0, 8), np.float32)
+            return pixels, examples.targets[indices], np.zeros((0, 8), np.float32)
         each_epoch = np.isin(columns[indices], augmentation.each_epoch)
-        copies = examples.copies[indices]
-        uniform = draw_uniform(seed, examples.keys[indices], copies, np.where(each_epoch, epoch + 1, 0))
-        return draw_transforms(augmentation, uniform, each_epoch | (copies > 0), height=height, width=width)
+        epochs = np.where(each_epoch, int(epoch) + 1, 0)
+        changed = each_epoch | (copies > 0)
+        if augmentation.appearance is not None:
+            uniform = draw_uniform(seed + _LOOK, keys, copies, epochs, count=DRAWS)
+            pixels = change_appearance(pixels, augmentation.appearance, uniform, changed)
+        uniform = draw_uniform(seed, keys, copies, epochs)
+        return pixels, examples.targets[indices], draw_transforms(augmentation, uniform, changed, height=height, width=width)
 
     def load(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         x, y, transforms = tf.numpy_function(read, [indices, epoch], [tf.uint8, tf.float32, tf.float32])

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cxr_keras.config.schema import RunConfig
+from cxr_keras.data.appearance import Appearance
 from cxr_keras.data.augment import Affine, Augmentation, RandomCrop
 from cxr_keras.data.cache import PixelCache, open_pixel_cache
 from cxr_keras.data.pipeline import Examples, evaluation_dataset, expand_classes, steps_per_epoch, training_dataset
@@ -53,7 +54,8 @@ def augmented_columns(config: RunConfig, classes: tuple[str, ...]) -> list[int]:
 def augmentation_of(config: RunConfig, classes: tuple[str, ...]) -> Augmentation | None:
     """What is varied in training images; `None` for nothing."""
     settings = config.augmentation
-    if not settings.affine and not settings.random_crop and config.data.stored_size is None:
+    appearance = settings.appearance.made()
+    if not settings.affine and not appearance.changes and not settings.random_crop and config.data.stored_size is None:
         return None
     affine = Affine(
         rotation_degrees=settings.rotation_degrees,
@@ -62,7 +64,12 @@ def augmentation_of(config: RunConfig, classes: tuple[str, ...]) -> Augmentation
         horizontal_flip=settings.horizontal_flip,
     )
     varied = tuple(augmented_columns(config, classes)) if settings.mode == "each_epoch" else ()
-    return Augmentation(affine=affine if settings.affine else None, crop=_crop(config), each_epoch=varied)
+    return Augmentation(
+        affine=affine if settings.affine else None,
+        appearance=appearance if appearance.changes else None,
+        crop=_crop(config),
+        each_epoch=varied,
+    )
 
 
 def _crop(config: RunConfig) -> RandomCrop | None:
@@ -70,11 +77,18 @@ def _crop(config: RunConfig) -> RandomCrop | None:
     return RandomCrop(*config.data.image_size) if config.data.stored_size else None
 
 
-def batches_in_order(images: np.ndarray, examples: Examples, config: RunConfig) -> object:
-    """One pass over examples in their order, unvaried, for validation and prediction."""
+def batches_in_order(images: np.ndarray, examples: Examples, config: RunConfig, *, appearance: Appearance | None = None) -> object:
+    """One pass over examples in their order, unvaried but for `appearance`, for validation and prediction."""
     crop = _crop(config)
     augmentation = Augmentation(crop=crop) if crop else None
-    return evaluation_dataset(images, examples, batch_size=config.evaluation.batch_size, augmentation=augmentation)
+    return evaluation_dataset(
+        images,
+        examples,
+        batch_size=config.evaluation.batch_size,
+        augmentation=augmentation,
+        appearance=appearance,
+        seed=config.seed_of_splits,
+    )
 
 
 def training_data(
@@ -116,5 +130,6 @@ def training_data(
             drop_remainder=jit,
         )
 
-    shown = None if validation is None else batches_in_order(images, validation, config)
+    look = config.evaluation.validation_appearance
+    shown = None if validation is None else batches_in_order(images, validation, config, appearance=look.made() if look else None)
     return TrainingData(batches, steps_per_epoch(len(training), size, drop_remainder=jit), shown)

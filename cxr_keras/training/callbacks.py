@@ -10,13 +10,13 @@ import keras
 import numpy as np
 
 from cxr_keras.training.checkpoint import TrainingState
-from cxr_keras.training.schedules import paper_epoch_rate
+from cxr_keras.training.schedules import EPOCH_RATES
 from cxr_keras.training.strategies import Phase
 from cxr_keras.training.validation import validation_scores
 
 
-class PaperEpochDecay(keras.callbacks.Callback):
-    """Sets Laban's learning rate before each epoch; a function of the epoch, so it needs no state to resume."""
+class EpochRate(keras.callbacks.Callback):
+    """Sets the learning rate before each epoch; a function of the epoch, so it needs no state to resume."""
 
     def __init__(self, phase: Phase, *, epochs_before: int) -> None:
         """Remember the phase and how many epochs ran before it."""
@@ -26,7 +26,8 @@ class PaperEpochDecay(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Set the rate of the epoch that starts."""
-        rate = paper_epoch_rate(self.phase.optimizer.learning_rate, self.phase.epochs, epoch - self.epochs_before)
+        settings = self.phase.optimizer
+        rate = EPOCH_RATES[settings.decay](settings.learning_rate, self.phase.epochs, epoch - self.epochs_before)
         self.model.optimizer.learning_rate = rate
 
 

@@ -18,9 +18,9 @@ import pandas as pd
 import models_zoo
 from cxr_keras.runs.files import write_csv
 from cxr_keras.training.best_epoch import BestEpoch
-from cxr_keras.training.callbacks import EpochEnd, PaperEpochDecay
+from cxr_keras.training.callbacks import EpochEnd, EpochRate
 from cxr_keras.training.checkpoint import TrainingState, load_state, restore_variables, save_state
-from cxr_keras.training.schedules import make_optimizer
+from cxr_keras.training.schedules import EPOCH_RATES, make_optimizer
 from cxr_keras.training.strategies import Phase
 
 HISTORY_FILE = "history.csv"
@@ -128,6 +128,8 @@ def _run_phase(
     if state.best is None and (settings.keep == "best" or phase.patience is not None):
         state.best = BestEpoch(settings.monitor, patience=phase.patience)
     if state.epochs_in_phase >= phase.epochs or (state.best is not None and state.best.stop):
+        # A run that was stopped right here has its last epoch behind it, but not what Keras does at the end of `fit`.
+        optimizer.finalize_variable_values(model.trainable_variables)
         return
     first_epoch = state.epoch
     display.phase_started(phase, first_epoch=state.epochs_in_phase, steps=data.steps_per_epoch)
@@ -141,8 +143,8 @@ def _run_phase(
         keep_best=settings.keep == "best",
     )
     callbacks: list[keras.callbacks.Callback] = [epoch_end]
-    if phase.optimizer.decay == "paper_epoch":
-        callbacks.insert(0, PaperEpochDecay(phase, epochs_before=first_epoch - state.epochs_in_phase))
+    if phase.optimizer.decay in EPOCH_RATES:
+        callbacks.insert(0, EpochRate(phase, epochs_before=first_epoch - state.epochs_in_phase))
     model.fit(
         for_all_outputs(data.batches(first_epoch), model),
         steps_per_epoch=data.steps_per_epoch,

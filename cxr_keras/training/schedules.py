@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import keras
 
 from cxr_keras.training.strategies import Optimizer
@@ -28,6 +31,24 @@ def paper_epoch_rate(first_rate: float, epochs: int, epoch: int) -> float:
     return rate
 
 
+def cosine_rate(first_rate: float, epochs: int, epoch: int) -> float:
+    """Half a cosine over the epochs of a phase (Loshchilov and Hutter 2017, SGDR, without restarts).
+
+    Args:
+        first_rate: the rate of epoch 0.
+        epochs: the phase's planned epochs.
+        epoch: the epoch's number inside its phase, from 0.
+
+    Returns:
+        The learning rate that this epoch trains with; it would reach 0 in the epoch after the last.
+    """
+    return first_rate * 0.5 * (1.0 + math.cos(math.pi * epoch / epochs))
+
+
+EPOCH_RATES: dict[str, Callable[[float, int, int], float]] = {"paper_epoch": paper_epoch_rate, "cosine": cosine_rate}
+"""Decays that set the rate before each epoch: of the first rate, the planned epochs and the epoch."""
+
+
 def make_optimizer(settings: Optimizer, *, epochs: int) -> keras.optimizers.Optimizer:
     """Make a fresh Keras optimizer.
 
@@ -36,7 +57,7 @@ def make_optimizer(settings: Optimizer, *, epochs: int) -> keras.optimizers.Opti
         epochs: the phase's planned epochs; Laban's k is the first rate divided by it.
 
     Returns:
-        An optimizer without state. With `decay="paper_epoch"` its rate is set by the fit engine before each epoch.
+        An optimizer without state. With a decay of `EPOCH_RATES` its rate is set by the fit engine before each epoch.
 
     Raises:
         ValueError: the optimizer's name is unknown or the rate is not positive.
@@ -49,8 +70,11 @@ def make_optimizer(settings: Optimizer, *, epochs: int) -> keras.optimizers.Opti
         rate = keras.optimizers.schedules.InverseTimeDecay(
             settings.learning_rate, decay_steps=1, decay_rate=settings.learning_rate / max(epochs, 1)
         )
+    if not 0 <= settings.average < 1:
+        raise ValueError(f"average is {settings.average}; expected a momentum from 0 (none) to below 1, such as 0.999.")
+    averaging = {"use_ema": True, "ema_momentum": settings.average} if settings.average else {}
     if settings.name == "adam":
-        return keras.optimizers.Adam(rate, epsilon=settings.epsilon)
+        return keras.optimizers.Adam(rate, epsilon=settings.epsilon, **averaging)
     if settings.name == "sgd":
-        return keras.optimizers.SGD(rate, momentum=settings.momentum)
+        return keras.optimizers.SGD(rate, momentum=settings.momentum, **averaging)
     raise ValueError(f"Unknown optimizer {settings.name!r}. Known optimizers: adam, sgd.")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 Trained = Literal["head", "all"]
 BatchNormMode = Literal["train", "frozen", "recalibrated"]
-Decay = Literal["none", "paper_epoch", "keras_batch"]
+Decay = Literal["none", "paper_epoch", "keras_batch", "cosine"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Optimizer:
         epsilon: Adam's constant in the denominator; 1e-7 is Keras's default, 0.1 is Božičković's.
         momentum: SGD's momentum.
         decay: "none"; "paper_epoch", Laban's formula α[i+1] = α[i] / (1 + k·i) after each epoch with k = α[0] / epochs;
-            "keras_batch", the decay of older Keras versions, α[0] / (1 + k·batches).
+            "keras_batch", the decay of older Keras versions, α[0] / (1 + k·batches); "cosine", half a cosine down to 0 over the phase.
+        average: momentum of a running mean of the weights after each step, which replaces them at the end of the phase; 0 keeps none.
     """
 
     name: Literal["adam", "sgd"] = "adam"
@@ -33,6 +34,7 @@ class Optimizer:
     epsilon: float = 1e-7
     momentum: float = 0.0
     decay: Decay = "none"
+    average: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -233,3 +233,28 @@ def test_auxiliary_outputs_add_their_share_to_the_loss_and_nothing_to_the_scores
     assert state.history[0]["loss"] == pytest.approx(expected, rel=1e-4)
     assert state.history[0]["accuracy"] == pytest.approx((main.argmax(1) == y.argmax(1)).mean())
     assert state.history[0]["val_accuracy"] == state.history[0]["accuracy"]
+
+
+@pytest.mark.parametrize("stop_after", [None, 2])
+def test_averaged_weights_replace_the_last_ones_also_after_a_stop_at_the_end(data, tmp_path, stop_after):
+    averaged = Phase("all", train="all", epochs=2, optimizer=Optimizer("sgd", learning_rate=1e-2, average=0.9))
+    seen = []
+
+    class Keeping(Quiet):
+        def epoch_done(self, row):
+            seen.append([np.array(weight) for weight in model.trainable_weights])
+            super().epoch_done(row)
+
+    model = small_model()
+    settings = FitSettings(checkpoint_seconds=0)
+    try:
+        run_phases(model, (averaged,), data, settings=settings, folder=tmp_path, display=Keeping(stop_after))
+    except KeyboardInterrupt:
+        model = small_model(seed=1)
+        run_phases(model, (averaged,), data, settings=settings, folder=tmp_path, display=Quiet())
+    last = seen[1]
+    final = [np.array(weight) for weight in model.trainable_weights]
+    assert any(not np.allclose(a, b, atol=1e-7) for a, b in zip(last, final, strict=True))
+    unbroken = small_model()
+    run_phases(unbroken, (averaged,), data, settings=settings, folder=tmp_path / "unbroken", display=Quiet())
+    assert all(np.array_equal(a, b) for a, b in zip(final, unbroken.trainable_weights, strict=True))

@@ -1,8 +1,10 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
 
-from cxr_keras.training.schedules import make_optimizer, paper_epoch_rate
+from cxr_keras.training.schedules import cosine_rate, make_optimizer, paper_epoch_rate
 from cxr_keras.training.strategies import Optimizer
 
 
@@ -12,6 +14,12 @@ def test_paper_decay_ends_where_the_paper_says():
     assert rates[2] == pytest.approx(0.05 / (1 + 0.05 / 30))
     assert rates[-1] == pytest.approx(0.0255, abs=1e-3)
     assert paper_epoch_rate(0.05, 30, 30) == pytest.approx(0.0245, abs=1e-4)
+
+
+def test_cosine_falls_from_the_first_rate_to_almost_nothing():
+    rates = [cosine_rate(0.1, 10, epoch) for epoch in range(11)]
+    assert rates[0] == 0.1 and rates[5] == pytest.approx(0.05) and rates[10] == pytest.approx(0.0, abs=1e-12)
+    assert all(a > b for a, b in itertools.pairwise(rates))
 
 
 def test_keras_batch_decay_is_the_formula_of_older_keras():
@@ -30,7 +38,10 @@ def test_adam_takes_its_epsilon():
     assert np.isclose(float(make_optimizer(Optimizer("sgd", momentum=0.9), epochs=1).momentum), 0.9)
 
 
-@pytest.mark.parametrize("settings, message", [(Optimizer("adam", learning_rate=0), "above 0"), (Optimizer("sdg"), "adam, sgd")])
+@pytest.mark.parametrize(
+    "settings, message",
+    [(Optimizer("adam", learning_rate=0), "above 0"), (Optimizer("sdg"), "adam, sgd"), (Optimizer(average=1.0), "0.999")],
+)
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         make_optimizer(settings, epochs=1)

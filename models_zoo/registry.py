@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from models_zoo import alexnet, applications, cnn_94, cnn_v2, densenet161, googlenet, mini_vgg
+from models_zoo import alexnet, applications, cnn_94, cnn_v2, densenet161, googlenet, mini_resnet, mini_vgg
 from models_zoo.head import check_choice, name_tensor
 from models_zoo.pretrained import load_base_weights
 from models_zoo.spec import ArchitectureSpec, keyword_defaults
@@ -26,6 +26,7 @@ ARCHITECTURES: tuple[ArchitectureSpec, ...] = (
     densenet161.SPEC,
     alexnet.SPEC,
     mini_vgg.SPEC,
+    mini_resnet.SPEC,
     cnn_94.SPEC,
     cnn_v2.SPEC,
 )

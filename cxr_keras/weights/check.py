@@ -14,7 +14,7 @@ import models_zoo
 from cxr_keras.weights.files import StoredLayer, read_base_names, read_stored_layers
 
 # Weighted layers of every head of models_zoo. A `.weights.h5` file says the names but not the order of its layers.
-HEAD_LAYER = re.compile(r"hidden_\d+(_bn)?|logits")
+HEAD_LAYER = re.compile(r"hidden_\d+(_bn)?|logits|auxiliary_\d+_.*")
 SHOWN_FAULTS = 8  # so many lines tell which network the file is of; hundreds would hide the remedy
 
 

@@ -14,6 +14,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 
@@ -72,12 +73,29 @@ def read_base_names(path: Path) -> set[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             description = json.loads(archive.read("config.json"))
-        names = [layer["config"]["name"] for layer in description["config"]["layers"]]
+        feeding = {layer["config"]["name"]: _sources(layer["inbound_nodes"]) for layer in description["config"]["layers"]}
     except (OSError, KeyError, TypeError, json.JSONDecodeError, zipfile.BadZipFile) as error:
         raise ValueError(f"weights {path}: not a model that this package saved, or a damaged one ({error}).") from error
-    if "features" not in names:
+    if "features" not in feeding:
         raise ValueError(f"weights {path}: the model has no layer 'features', so it is not one that this package saved.")
-    return set(names[: names.index("features")])
+    # Not "all layers written before it": auxiliary heads begin inside the base.
+    base: set[str] = set()
+    open_ends = ["features"]
+    while open_ends:
+        name = open_ends.pop()
+        if name not in base:
+            base.add(name)
+            open_ends.extend(feeding.get(name, ()))
+    return base - {"features"}
+
+
+def _sources(nodes: Any) -> list[str]:
+    """List the layers whose outputs a layer reads, from the `inbound_nodes` of its description."""
+    if isinstance(nodes, dict):
+        if "keras_history" in nodes:
+            return [nodes["keras_history"][0]]
+        nodes = list(nodes.values())
+    return [name for node in nodes for name in _sources(node)] if isinstance(nodes, list) else []
 
 
 def _check_name_tells_layout(path: Path, file: h5py.File) -> None:

@@ -36,10 +36,8 @@ def resolve_weights(value: str | Path | None, *, architecture: str, parameters: 
     if value == "imagenet":
         if not spec.has_imagenet_weights:
             having = [name for name in models_zoo.list_models() if models_zoo.get_spec(name).has_imagenet_weights]
-            raise ValueError(
-                f"weights 'imagenet': {architecture} has none. Give a file, or weights=null for random weights, or take "
-                f"one of {', '.join(having)}."
-            )
+            hint = f" {spec.imagenet_hint}" if spec.imagenet_hint else " Give a file, or take one of " + ", ".join(having) + "."
+            raise ValueError(f"weights 'imagenet': {architecture} has none to fetch.{hint} Or weights=null for random weights.")
         return "imagenet"
     if not str(value):
         raise ValueError("weights '': expected null, 'imagenet' or the path of a file.")

@@ -19,6 +19,8 @@ def _randomise(network: keras.Model) -> None:
         for weight, value in zip(layer.weights, layer.get_weights(), strict=True):
             if weight.path.split("/")[-1] in ("gamma", "moving_variance"):
                 values.append(generator.uniform(0.8, 1.2, value.shape))
+            elif weight.path.split("/")[-1] == "variance":
+                values.append(generator.uniform(0.2, 0.3, value.shape))
             elif value.ndim == 1:
                 values.append(generator.uniform(-0.1, 0.1, value.shape))
             else:

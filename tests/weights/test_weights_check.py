@@ -8,6 +8,7 @@ import pytest
 
 import models_zoo
 from cxr_keras.weights import check_weights
+from cxr_keras.weights.files import read_base_names
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +90,13 @@ def test_swapped_layers_of_one_shape_are_seen(vgg16_file, tmp_path):
 def test_weights_file_of_another_architecture(saved):
     with pytest.raises(ValueError, match=r"block1_conv1: expected \(3, 3, 3, 64\) \+ \(64,\), got \(3, 3, 1, 32\)"):
         check_weights(saved / "base.weights.h5", architecture="vgg16")
+
+
+def test_auxiliary_heads_do_not_count_to_the_base(tmp_path):
+    model = models_zoo.build("googlenet", (32, 32), 3, auxiliary=True)
+    model.save(tmp_path / "model.keras")
+    assert read_base_names(tmp_path / "model.keras") == {layer.name for layer in models_zoo.base_layers(model)} - {"features"}
+    check_weights(tmp_path / "model.keras", architecture="googlenet")
+    check_weights(tmp_path / "model.keras", architecture="googlenet", parameters={"auxiliary": True})
+    with pytest.raises(ValueError, match=r"conv1_conv: expected \(7, 7, 3, 64\) \+ \(64,\), got \(7, 7, 3, 64\)"):
+        check_weights(tmp_path / "model.keras", architecture="googlenet", parameters={"normalisation": "none"})

@@ -20,8 +20,12 @@ def test_file_becomes_an_absolute_path(vgg16_file, monkeypatch):
 
 
 def test_imagenet_for_an_architecture_without():
-    with pytest.raises(ValueError, match=r"'imagenet': mini_vgg has none.*weights=null.*resnet50"):
+    with pytest.raises(ValueError, match=r"'imagenet': mini_vgg has none to fetch. Give a file, or take one of .*resnet50.*weights=null"):
         resolve_weights("imagenet", architecture="mini_vgg")
+    with pytest.raises(
+        ValueError, match=r"googlenet has none to fetch. Convert torchvision's: `cxr weights convert googlenet CHECKPOINT --out"
+    ):
+        resolve_weights("imagenet", architecture="googlenet")
 
 
 def test_unknown_architecture():

@@ -130,7 +130,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default `comparison` beside the first run.")] = None,
     paper: Annotated[str | None, typer.Option(help="System for runs whose config names none, e.g. laban/mini_vgg.")] = None,
     all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Every run against every earlier one, not the first only.")] = False,
-    draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws of the differences.")] = 2000,
+    draws: Annotated[int | None, typer.Option(min=100, help="Bootstrap draws; default 2000, more where many differences need it.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
 ) -> None:
     """Set finished runs beside the papers' figures and test the differences between them."""

@@ -7,6 +7,7 @@ resample gives one difference, and the interval is that of the differences.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -106,14 +107,14 @@ def why_unpaired(first: pd.DataFrame, other: pd.DataFrame) -> str:
 
 
 def paired_differences(
-    tables: Mapping[str, pd.DataFrame], pairs: Sequence[tuple[str, str]], *, draws: int = DRAWS, seed: int = 0
+    tables: Mapping[str, pd.DataFrame], pairs: Sequence[tuple[str, str]], *, draws: int | None = None, seed: int = 0
 ) -> list[Difference]:
     """Compare runs on the same images.
 
     Args:
         tables: name to checked predictions table, all of the same classes.
         pairs: (run, run it is held against), names of `tables`; both of the same images and patients, in whatever order.
-        draws: bootstrap resamples of patients, the same for both runs of a pair.
+        draws: bootstrap resamples of patients, the same for both runs of a pair; by default `draws_for` the pairs.
         seed: seed of the resamples.
 
     Returns:
@@ -127,6 +128,7 @@ def paired_differences(
         if why := why_unpaired(tables[against], tables[run]):
             raise ValueError(f"{run} cannot be paired with {against}: {why}. Compare runs on the same images.")
     classes = class_names(next(iter(tables.values())))
+    draws = draws_for(len(pairs)) if draws is None else draws
     sampled = {name: _sample(tables[name], classes, draws=draws, seed=seed) for name in dict.fromkeys(itertools.chain(*pairs))}
     rows = []
     for run, against in pairs:
@@ -157,6 +159,29 @@ def two_sided_p(differences: np.ndarray) -> float:
     """
     fewer = min((differences <= 0).sum(), (differences >= 0).sum())
     return float(min(1.0, 2 * (fewer + 1) / (len(differences) + 1)))
+
+
+def draws_for(n_pairs: int) -> int:
+    """Resamples that leave room for Holm's correction: the least p-value, corrected for all scores of all pairs, is a quarter of .05.
+
+    With too few, 2 / (draws + 1) times the number of differences would reach .05, and nothing could ever be told apart.
+    """
+    return max(DRAWS, math.ceil(2 * n_pairs * len(SCORES) / (SIGNIFICANCE / 4)))
+
+
+def check_draws(draws: int, n_pairs: int) -> None:
+    """Make sure that so many resamples can tell anything apart.
+
+    Raises:
+        ValueError: even the least p-value would be corrected to .05 or more.
+    """
+    differences = n_pairs * len(SCORES)
+    least = min(1.0, 2 * differences / (draws + 1))
+    if least >= SIGNIFICANCE:
+        raise ValueError(
+            f"draws is {draws:,}: none of {differences} differences could be told apart after Holm's correction, the least p would be "
+            f"{least:.3f}. Give {draws_for(n_pairs):,} or more, or leave it out."
+        )
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

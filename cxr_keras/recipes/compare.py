@@ -12,7 +12,15 @@ import pandas as pd
 from cxr_keras.evaluation import score_predictions
 from cxr_keras.evaluation.beside_paper import Beside, beside_paper, why_not_comparable
 from cxr_keras.evaluation.intervals import DRAWS
-from cxr_keras.evaluation.paired import PAIRED_DEFINITIONS, Difference, check_same_classes, paired_differences, why_unpaired
+from cxr_keras.evaluation.paired import (
+    PAIRED_DEFINITIONS,
+    Difference,
+    check_draws,
+    check_same_classes,
+    draws_for,
+    paired_differences,
+    why_unpaired,
+)
 from cxr_keras.papers import Figure, System, yardsticks
 from cxr_keras.recipes.finished_runs import FinishedRun, read_runs
 from cxr_keras.reporting.comparison import (
@@ -49,7 +57,7 @@ def compare(
     out: str | Path | None = None,
     paper: str | None = None,
     all_pairs: bool = False,
-    draws: int = DRAWS,
+    draws: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compare finished runs with the papers' figures and with each other; print it and write `comparison.{md,csv,html}`.
@@ -59,7 +67,7 @@ def compare(
         out: folder of the results; by default `comparison` beside the first run.
         paper: system for runs whose config names none, e.g. "laban/mini_vgg".
         all_pairs: compare every run with every earlier one instead of with the first only.
-        draws: bootstrap resamples for the paired differences.
+        draws: bootstrap resamples; by default 2,000, for the differences more where many of them need it.
         seed: their seed.
 
     Returns:
@@ -133,7 +141,7 @@ def _run_rows(run: FinishedRun) -> list[dict[str, Any]]:
     ]
 
 
-def _beside_paper(run: FinishedRun, system: System, *, draws: int, seed: int) -> tuple[list[dict[str, Any]], list[Section]]:
+def _beside_paper(run: FinishedRun, system: System, *, draws: int | None, seed: int) -> tuple[list[dict[str, Any]], list[Section]]:
     """Rows and sections of one run beside every set of figures that the paper prints of its system."""
     cited = f"{system.citation}; {system.title}."
     if not system.reported:
@@ -141,7 +149,7 @@ def _beside_paper(run: FinishedRun, system: System, *, draws: int, seed: int) ->
     rows, sections = [], []
     for reported in system.reported:
         chosen_on = run.validation if reported.role == "chosen_on" else None
-        scores = run.scores if chosen_on is None else score_predictions(chosen_on, draws=draws, seed=seed)
+        scores = run.scores if chosen_on is None else score_predictions(chosen_on, draws=draws or DRAWS, seed=seed)
         reasons = why_not_comparable(run.conditions, system, reported, images=scores["n_images"])
         remarks = [cited, f"The paper ({reported.source}): {reported.description}; {reported.average}.", reported.note, system.note]
         if chosen_on is not None:
@@ -171,7 +179,7 @@ def _paper_row(figure: Figure, beside: Beside) -> dict[str, Any]:
     return named | {"paper_low": figure.low, "paper_high": figure.high} | found
 
 
-def _pairs(runs: Sequence[FinishedRun], *, all_pairs: bool, draws: int, seed: int) -> tuple[list[dict[str, Any]], Section]:
+def _pairs(runs: Sequence[FinishedRun], *, all_pairs: bool, draws: int | None, seed: int) -> tuple[list[dict[str, Any]], Section]:
     """Rows and section of the differences between runs on the same images."""
     reference = runs[0]
     wanted = list(itertools.combinations(runs, 2)) if all_pairs else [(reference, other) for other in runs[1:]]
@@ -185,13 +193,16 @@ def _pairs(runs: Sequence[FinishedRun], *, all_pairs: bool, draws: int, seed: in
             continue
         unpaired.append(f"{other.name} and {first.name} are not paired: {why}. Their scores stand side by side, without a test.")
         rows.append({"kind": "unpaired", "run": other.name, "against": first.name, "reasons": why} | _provenance(other))
+    if draws is not None and pairs:
+        check_draws(draws, len(pairs))
     by_name = {run.name: run for run in runs}
     tables = {run.name: run.predictions for run in runs}
     differences = [
         _difference_row(found, by_name[found.run], by_name[found.against])
         for found in paired_differences(tables, pairs, draws=draws, seed=seed)
     ]
-    section = paired_section(differences, unpaired=unpaired, definitions=PAIRED_DEFINITIONS, phantom=reference.conditions.phantom)
+    told = PAIRED_DEFINITIONS | {"draws": f"{draws or draws_for(len(pairs)):,} resamples of patients, seed {seed}"}
+    section = paired_section(differences, unpaired=unpaired, definitions=told, phantom=reference.conditions.phantom)
     return rows + differences, section
 
 

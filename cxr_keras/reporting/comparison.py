@@ -72,7 +72,7 @@ class Section:
         points: a list under it.
         remarks: paragraphs before the tables.
         tables: the tables.
-        charts: drawn on the page only.
+        charts: drawn on the page only, each with the table of the same place.
         phantom: whether the figures are of drawn images.
     """
 
@@ -146,28 +146,27 @@ def paired_section(rows: Sequence[Mapping[str, Any]], *, unpaired: Sequence[str]
     pairs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
         pairs.setdefault((row["run"], row["against"]), []).append(row)
-    tables, bars = [], []
+    tables, charts = [], []
     for (run, against), members in pairs.items():
         header = ("score", "run", "against", "difference [95 %]", "p", "p (Holm)", "verdict")
-        body = []
+        body, bars = [], []
         for row in members:
             verdict = f"{row['verdict']}: {row['reasons']}" if row["reasons"] else row["verdict"]
             values = [_number(row[key]) for key in ("ours", "theirs")]
-            body.append((label_of(row["score"]), *values, _difference(row), _number(row["p"]), _number(row["p_holm"]), verdict))
-            label = f"{label_of(row['score'])}: {run} - {against}"
+            body.append((label_of(row["score"]), *values, _difference(row), _p_value(row["p"]), _p_value(row["p_holm"]), verdict))
             tone = row["verdict"] if row["verdict"] in ("higher", "lower") else "plain"
-            bars.append(Bar(label, row["difference"], row["low"], row["high"], tone=tone))
+            bars.append(Bar(label_of(row["score"]), row["difference"], row["low"], row["high"], tone=tone))
         worth = {row["score"]: _number(row["one_image"], decimals=4) for row in members}
         note = "One image is worth: " + ", ".join(f"{label_of(score)} {value}" for score, value in worth.items()) + "."
         tables.append(Table(f"{run} against {against}", header, tuple(body), note=note))
+        charts.append(Chart("Difference with its 95 % interval; grey is a tie, blue higher, red lower.", tuple(bars), zero=True))
     told = tuple(f"{name}: {text}" for name, text in definitions.items()) if rows else ()
-    caption = "Difference with its 95 % interval; grey is a tie, blue higher, red lower than the run it is held against."
     return Section(
         title="Differences on the same images",
         lead=" ".join(unpaired),
         points=told,
         tables=tuple(tables),
-        charts=(Chart(caption, tuple(bars), zero=True),) if bars else (),
+        charts=tuple(charts),
         phantom=phantom,
     )
 
@@ -224,6 +223,10 @@ def _difference(row: Mapping[str, Any]) -> str:
         return NOT_AVAILABLE
     value = f"{row['difference']:+.3f}"
     return value if row["low"] is None else f"{value} [{row['low']:+.3f}, {row['high']:+.3f}]"
+
+
+def _p_value(value: float | None) -> str:
+    return "<0.001" if value is not None and value < 0.0005 else _number(value)
 
 
 def _number(value: float | None, *, signed: bool = False, decimals: int = 3) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -66,12 +67,15 @@ def _section(section: Section, number: int) -> str:
     if section.points:
         parts.append("<ul>" + "".join(f"<li>{_text(point)}</li>" for point in section.points) + "</ul>")
     parts += [f"<p>{_text(remark)}</p>" for remark in section.remarks]
-    parts += [*map(_chart, section.charts), *map(_table, section.tables)]
+    # One axis for all charts of a section, so that they can be read against each other.
+    together = [bar for chart in section.charts for bar in chart.bars]
+    for table, chart in itertools.zip_longest(section.tables, section.charts):
+        parts += [_table(table, above=_chart(chart, together=together) if chart else "")] if table else [_chart(chart, together=together)]
     kind = ' class="phantom"' if section.phantom else ""
     return f'<section id="s{number}"{kind}>\n' + "\n".join(part for part in parts if part) + "\n</section>"
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, *, above: str = "") -> str:
     if len(table.header) > _MOST_COLUMNS and len(table.rows) < _MOST_COLUMNS:  # few rows of many columns read better downwards
         first, *rest = zip(table.header, *table.rows, strict=True)
     else:
@@ -80,7 +84,7 @@ def _table(table: Table) -> str:
     body = "\n".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rest)
     note = f'\n<p class="note">{_text(table.note)}</p>' if table.note else ""
     return (
-        f'<h3>{_text(table.title)}</h3>\n<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>\n'
+        f'<h3>{_text(table.title)}</h3>\n{above}<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>\n'
         f"</table></div>{note}"
     )
 
@@ -89,12 +93,12 @@ _LEFT, _WIDTH, _ROW, _BOTTOM = 330, 620, 24, 30
 """Room for labels, for the axis, for a row and for the ticks, in pixels."""
 
 
-def _chart(chart: Chart) -> str:
-    """Intervals as lines on one axis; bars without an interval and a value are left out."""
+def _chart(chart: Chart, *, together: Sequence[Bar]) -> str:
+    """Intervals as lines on an axis that holds those of `together`; bars without a value are left out."""
     bars = [bar for bar in chart.bars if bar.value is not None]
     if not bars:
         return ""
-    low, high, step = axis_of(bars, zero=chart.zero)
+    low, high, step = axis_of([bar for bar in together if bar.value is not None], zero=chart.zero)
     height = _ROW * len(bars) + _BOTTOM
 
     def x(value: float) -> float:

@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cxr_keras.evaluation.intervals import group_draws
-from cxr_keras.evaluation.paired import SCORES, check_same_classes, holm, paired_differences, two_sided_p, why_unpaired
+from cxr_keras.evaluation.paired import (
+    SCORES,
+    check_draws,
+    check_same_classes,
+    draws_for,
+    holm,
+    paired_differences,
+    two_sided_p,
+    why_unpaired,
+)
 from cxr_keras.evaluation.scores import score_predictions
 
 CLASSES = ("bacterial", "normal", "viral")
@@ -173,6 +182,14 @@ def test_two_sided_p_by_hand():
     assert two_sided_p(np.array([0.1] * 99)) == pytest.approx(2 / 100)
     assert two_sided_p(np.array([-0.1] * 4 + [0.1] * 95)) == pytest.approx(2 * 5 / 100)
     assert two_sided_p(np.zeros(99)) == 1.0
+
+
+def test_many_differences_need_more_draws():
+    assert draws_for(1) == 2000 and draws_for(11) == 7040
+    assert 2 * 44 / (draws_for(11) + 1) == pytest.approx(0.0125, rel=1e-3)
+    check_draws(2000, 11)
+    with pytest.raises(ValueError, match=r"draws is 1,000: none of 44 differences .* would be 0\.088\. Give 7,040 or more"):
+        check_draws(1000, 11)
 
 
 def test_holm_by_hand():

@@ -344,3 +344,10 @@ def test_unknown_patients_of_the_manifest_count(tmp_path):
 def test_comparing_loads_no_backend():
     code = "import sys, cxr_keras.recipes.compare; print([m for m in ('tensorflow', 'keras', 'models_zoo') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_too_few_draws_for_the_correction_are_refused(tmp_path):
+    runs = [write_run(tmp_path / name, noise_seed=number) for number, name in enumerate("ab")]
+    with pytest.raises(ValueError, match="draws is 100: none of 4 differences could be told apart"):
+        compare(runs, draws=100)
+    assert len(rows_of(compare(runs, draws=200), "paired")) == 4

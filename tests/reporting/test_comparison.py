@@ -60,9 +60,14 @@ def test_differences_have_a_table_a_pair_and_ties_say_why():
     assert [table.title for table in section.tables] == ["b against a", "c against a"]
     assert section.tables[0].rows == (("accuracy", "0.900", "0.950", "-0.050 [-0.080, -0.020]", "0.001", "0.004", "lower"),)
     assert section.tables[1].rows[0][-1] == "tie: interval holds 0" and section.tables[0].note == "One image is worth: accuracy 0.0007."
-    assert [bar.tone for bar in section.charts[0].bars] == ["lower", "plain"]
+    assert [[bar.tone for bar in chart.bars] for chart in section.charts] == [["lower"], ["plain"]]
     assert section.heading == "Differences on the same images (PHANTOM)" and section.lead == "d and a are not paired."
     assert paired_section([], unpaired=["no."], definitions={"p": "a number"}, phantom=False).points == ()
+
+
+def test_the_least_p_values_are_not_nought():
+    section = paired_section([paired_row(p=0.0003, p_holm=0.0012)], unpaired=[], definitions={}, phantom=False)
+    assert section.tables[0].rows[0][4:6] == ("<0.001", "0.001")
 
 
 def test_undefined_differences_are_not_numbers():

@@ -86,13 +86,21 @@ def changed_settings(config: RunConfig, *, verb: str, system: System) -> tuple[s
     shipped = [found for found in map(load_config, shipped_configs()) if found.paper == system.name]
     if not shipped:
         return ()
-    own, faithful = (_settings(found, verb=verb) for found in (config, shipped[0]))
-    keys = sorted(set(own) | set(faithful))
+    own, faithful = _flat_settings(config), _flat_settings(shipped[0])
+    matter = (*SETTINGS_THAT_MATTER, *_settings_of_split(config, verb=verb))
+    keys = [key for key in sorted(set(own) | set(faithful)) if key.startswith(matter) and not key.startswith(SAID_OTHERWISE)]
     return tuple(f"{key} {own.get(key)} ({faithful.get(key)})" for key in keys if own.get(key) != faithful.get(key))
 
 
-def _settings(config: RunConfig, *, verb: str) -> dict[str, Any]:
-    """Dotted keys of what shapes a run's figures; phases with all their settings, those of the strategy included."""
+def _settings_of_split(config: RunConfig, *, verb: str) -> list[str]:
+    """The settings that size the parts of this run."""
+    if verb == "cv":
+        return ["cross_validation.folds", *(["cross_validation.validation"] if config.cross_validation.protocol == "plain" else [])]
+    return ["split.validation", *(["split.test"] if config.split.kind == "grouped" else [])]
+
+
+def _flat_settings(config: RunConfig) -> dict[str, Any]:
+    """Dotted keys to values; phases with all their settings, those of the strategy included."""
     settings = config.model_dump(mode="json")
     phases = {}
     for phase in phases_of(config.training.strategy, config.training.phases):
@@ -101,6 +109,4 @@ def _settings(config: RunConfig, *, verb: str) -> dict[str, Any]:
     settings["training"]["phases"] = phases
     weights = settings["training"]["class_weights"]
     settings["training"]["class_weights"] = " ".join(f"{k}={v:g}" for k, v in weights.items()) if isinstance(weights, dict) else weights
-    flat = flatten(settings)
-    matter = (*SETTINGS_THAT_MATTER, "cross_validation.folds" if verb == "cv" else "split.test")
-    return {key: value for key, value in flat.items() if key.startswith(matter) and not key.startswith(SAID_OTHERWISE)}
+    return flatten(settings)

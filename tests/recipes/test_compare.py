@@ -124,7 +124,7 @@ def test_zhou_validation_figures_stand_beside_the_half_that_chose_the_epoch(tmp_
 
 def test_settings_unlike_the_shipped_config_are_named_and_those_with_a_reason_of_their_own_are_not_named_twice(tmp_path):
     overrides = ("data.batch_size=7", "data.image_size=[32,32]", "training.phases.all.epochs=3", "training.phases.all.learning_rate=0.1")
-    overrides += ("model.weights=/weights/other.h5", "training.class_weights=none", "split.test=0.2")
+    overrides += ("model.weights=/weights/other.h5", "training.class_weights=none", "split.test=0.2", "cross_validation.folds=3")
     rows = rows_of(compare([write_run(tmp_path / "run", "mini_vgg", *overrides, epochs=3)], out=tmp_path / "out"), "paper")
     reasons = rows["reasons"].iloc[0]
     for reason in (

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from models_zoo.head import LeakyRectifier
+
 
 @keras.saving.register_keras_serializable(package="models_zoo")
 class LocalResponseNormalization(keras.layers.Layer):
@@ -72,4 +74,4 @@ def max_pool_ceil(inputs: Any, kernel: int, *, name: str) -> Any:
 def leaky_convolution(inputs: Any, filters: int, kernel: int, *, negative_slope: float, name: str) -> Any:
     """Apply a convolution without padding and LeakyReLU."""
     x = layers.Conv2D(filters, kernel, name=name)(inputs)
-    return layers.LeakyReLU(negative_slope, name=f"{name}_activation")(x)
+    return LeakyRectifier(negative_slope, name=f"{name}_activation")(x)

@@ -11,6 +11,19 @@ from keras import layers
 LEAKY_SLOPE = 0.01  # PyTorch's default, which networks published as "LeakyReLU" without a number have
 
 
+@keras.saving.register_keras_serializable(package="models_zoo")
+class LeakyRectifier(layers.LeakyReLU):
+    """LeakyReLU as a maximum, the same values for slopes up to 1.
+
+    TensorFlow fuses its own operation with the convolution before it, fails at that in training graphs and prints an error
+    that looks like a fault of the model ("remapper failed", TensorFlow 2.21).
+    """
+
+    def call(self, inputs: Any) -> Any:
+        """Map any shape to itself."""
+        return keras.ops.maximum(inputs, self.negative_slope * inputs)
+
+
 def name_tensor(tensor: Any, name: str) -> Any:
     """Give `tensor` a name that `model.get_layer(name).output` finds, by an identity layer.
 
@@ -100,7 +113,7 @@ def pool(features: Any, pooling: str) -> Any:
 def hidden_layer(inputs: Any, units: int, *, activation: str, negative_slope: float = LEAKY_SLOPE, name: str) -> Any:
     """Apply a fully connected layer called `name`; "leaky_relu" is a layer of its own behind it, as its slope is not Keras's."""
     if activation == "leaky_relu":
-        return layers.LeakyReLU(negative_slope, name=f"{name}_activation")(layers.Dense(units, name=name)(inputs))
+        return LeakyRectifier(negative_slope, name=f"{name}_activation")(layers.Dense(units, name=name)(inputs))
     return layers.Dense(units, activation=activation, name=name)(inputs)
 
 

@@ -81,9 +81,8 @@ def main() -> None:
     if options.one:
         print(json.dumps(measure(options.one, options.images)))
         return
-    print(
-    print(f"{STEPS} steps of Adam {LEARNING_RATE:g} on one batch of {BATCH_SIZE} images at {SIDE} px, random weights; {TRAINING_IMAGES:,} images an epoch")
-    )
+    print(f"{STEPS} steps of Adam {LEARNING_RATE:g} on one batch of {BATCH_SIZE} images at {SIDE} px, random weights")
+    print(f"an epoch is {TRAINING_IMAGES:,} images")
     header = ("network", "parameters", "loss 1", f"loss {STEPS}", "s/step", "ms/image", "min/epoch", "first step s", "peak GB")
     print("".join(f"{name:>14}" for name in header))
     for network in options.networks:

@@ -1,0 +1,260 @@
+"""Grid search and nested predictions, held against plain scikit-learn on the features themselves."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
+
+from cxr_keras.features.classify import cross_validated_predictions, grid_search
+from cxr_keras.features.gram import represent
+from cxr_keras.features.linear_model import predict_probabilities
+from cxr_keras.features.rows import SelectedRows
+from cxr_keras.features.search import FitSettings, grouped_splits
+
+TIGHT = FitSettings(tol=1e-9)
+
+
+def problem(n_rows=90, n_columns=400, *, classes=2, seed=0, noise=1.0):
+    """Features (n, d) with a mean and a falling spectrum, labels that hang on them, and patients of one to three images."""
+    random = np.random.default_rng(seed)
+    rank = min(n_rows, n_columns)
+    hidden = random.normal(size=(n_rows, rank)) / np.sqrt(np.arange(1, rank + 1))
+    features = (hidden @ random.normal(size=(rank, n_columns)) / np.sqrt(n_columns) + 0.5).astype(np.float32)
+    scores = hidden @ random.normal(size=(rank, classes)) + noise * random.normal(size=(n_rows, classes))
+    names = np.array(["bacterial", "normal", "viral"] if classes == 3 else ["normal", "pneumonia"])
+    groups = np.array([f"patient {number}" for number in np.repeat(np.arange(n_rows), random.integers(1, 4, n_rows))[:n_rows]])
+    return features, names[scores.argmax(axis=1)], groups
+
+
+def plain(features, labels, *, C, class_weight=None):
+    # Newton's method, so that the reference has all its digits: lbfgs on features that are not centred stops 1e-6 away.
+    model = LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12, max_iter=500, class_weight=class_weight)
+    return model.fit(features.astype(np.float64), labels)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("class_weight", [None, "balanced", "mapping"])
+@pytest.mark.parametrize("shape", [(90, 400), (90, 30)], ids=["reduced", "more rows than features"])
+def test_the_model_is_that_of_plain_scikit_learn(classes, class_weight, shape):
+    features, labels, groups = problem(*shape, classes=classes)
+    if class_weight == "mapping":
+        class_weight = dict(zip(np.unique(labels), (3.0, 1.0, 2.0)))
+    fit = FitSettings(tol=1e-9, class_weight=class_weight)
+    model, found = grid_search(features, labels, groups, grid=(0.1, 1.0), folds=2, fit=fit)
+    other = plain(features, labels, C=found.best, class_weight=class_weight)
+    assert found.curve["converged"].all()
+    expected = other.predict_proba(features.astype(float))
+    np.testing.assert_allclose(predict_probabilities(model, features), expected, atol=1e-6)
+    weights = model.coefficients[1:] - model.coefficients[:1] if classes == 2 else model.coefficients
+    np.testing.assert_allclose(weights, other.coef_, atol=1e-5)
+    assert model.classes == tuple(other.classes_) == found.classes and model.coefficients.shape == (classes, shape[1])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_curve_is_that_of_plain_scikit_learn_on_every_fold(classes):
+    features, labels, groups = problem(classes=classes)
+    grid = (1e-3, 1e-1, 1.0)
+    _, found = grid_search(features, labels, groups, grid=grid, folds=3, seed=3, fit=TIGHT)
+    splits = grouped_splits(labels, groups, folds=3, seed=3)
+    for row in found.per_fold.to_dict("records"):
+        training, held_out = splits[int(row["fold"])]
+        other = plain(features[training], labels[training], C=row["C"])
+        probabilities = other.predict_proba(features[held_out].astype(float))
+        auroc = roc_auc_score(labels[held_out], probabilities[:, 1] if classes == 2 else probabilities, multi_class="ovr")
+        assert row["log_loss"] == pytest.approx(log_loss(labels[held_out], probabilities), abs=1e-6)
+        assert row["auroc"] == pytest.approx(auroc, abs=1e-12)
+        fitted = other.predict_proba(features[training].astype(float))
+        objective = row["C"] * log_loss(labels[training], fitted, normalize=False) + np.square(other.coef_).sum() / 2
+        assert row["objective"] == pytest.approx(objective, rel=1e-9) and row["converged"]
+    means = found.per_fold.groupby("C")["log_loss"].agg(["mean", "std"])
+    np.testing.assert_allclose(found.curve[["log_loss", "log_loss_sd"]], means)
+    assert list(found.curve["C"]) == list(grid) and found.best == means["mean"].idxmin()
+
+
+@pytest.mark.parametrize(("classes", "scale", "seed"), [(2, "none", 0), (3, "rms", 1), (2, "rms", 2)])
+def test_held_out_rows_are_predicted_as_if_only_the_training_rows_existed(seed, classes, scale):
+    features, labels, groups = problem(80, 200, classes=classes, seed=seed)
+    outer = np.unique(groups, return_inverse=True)[1] % 3
+    fit = FitSettings(tol=1e-9, scale=scale)
+    found = cross_validated_predictions(features, labels, groups, outer_folds=outer, grid=(0.01, 0.1), inner_folds=2, seed=seed, fit=fit)
+    for fold in range(3):
+        training, held_out = np.flatnonzero(outer != fold), np.flatnonzero(outer == fold)
+        alone = features[training].astype(float)
+        size = np.sqrt(np.mean(np.square(alone - alone.mean(axis=0)))) if scale == "rms" else 1.0
+        other = plain(alone / size, labels[training], C=found.searches[fold].best)
+        expected = other.predict_proba(features[held_out].astype(float) / size)
+        np.testing.assert_allclose(found.probabilities[held_out], expected, atol=1e-6)
+        np.testing.assert_allclose(predict_probabilities(found.models[fold], features[held_out]), expected, atol=1e-6)
+        # The search inside saw the same rows only: on a matrix without the held-out rows it gives the same curve.
+        _, inner = grid_search(
+            SelectedRows(features, training), labels[training], groups[training], grid=(0.01, 0.1), folds=2, seed=seed, fit=fit
+        )
+        np.testing.assert_allclose(inner.curve["log_loss"], found.searches[fold].curve["log_loss"], atol=1e-6)
+        assert inner.best == found.searches[fold].best
+
+
+def test_held_out_labels_have_no_say():
+    features, labels, groups = problem(120, 300)
+    outer = np.unique(groups, return_inverse=True)[1] % 3
+    changed = labels.copy()
+    changed[outer == 0] = np.random.default_rng(1).permutation(labels[outer == 0])
+    first, second = (
+        cross_validated_predictions(features, names, groups, outer_folds=outer, grid=(0.1, 1.0), inner_folds=3)
+        for names in (labels, changed)
+    )
+    np.testing.assert_array_equal(first.probabilities[outer == 0], second.probabilities[outer == 0])
+    assert not np.array_equal(first.probabilities[outer == 1], second.probabilities[outer == 1])
+
+
+def test_repeated_rows_are_exact():
+    features, labels, groups = problem(60, 300)
+    features, labels, groups = (np.concatenate([part, part[:25]]) for part in (features, labels, groups))
+    model, found = grid_search(features, labels, groups, grid=(1.0, 100.0), folds=3, fit=TIGHT)
+    expected = plain(features, labels, C=found.best).predict_proba(features.astype(float))
+    np.testing.assert_allclose(predict_probabilities(model, features), expected, atol=1e-6)
+
+
+def test_a_memory_map_and_a_shared_representation_give_the_same_model(tmp_path):
+    features, labels, groups = problem()
+    np.save(tmp_path / "features.npy", features)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    models = [grid_search(given, labels, groups, grid=(0.1, 1.0), folds=3)[0] for given in (features, mapped, represent(mapped))]
+    for model in models[1:]:
+        np.testing.assert_array_equal(model.coefficients, models[0].coefficients)
+
+
+def test_scale_is_one_constant_and_changes_the_grid_only():
+    features, labels, groups = problem()
+    centred = features - features.mean(axis=0, dtype=float)
+    size = np.sqrt(np.mean(np.square(centred)))
+    scaled, found = grid_search(features, labels, groups, grid=(0.01,), folds=3, fit=FitSettings(tol=1e-9, scale="rms"))
+    assert found.scale == scaled.scale == pytest.approx(size, rel=1e-6)
+    unscaled, _ = grid_search(features, labels, groups, grid=(0.01 / size**2,), folds=3, fit=TIGHT)
+    np.testing.assert_allclose(predict_probabilities(scaled, features), predict_probabilities(unscaled, features), atol=1e-6)
+
+
+def test_the_choice_follows_the_asked_score():
+    features, labels, groups = problem(noise=2.0)
+    for score, best in (("log_loss", "idxmin"), ("auroc", "idxmax")):
+        _, found = grid_search(features, labels, groups, folds=3, choose_by=score)
+        assert found.best == found.curve["C"][getattr(found.curve[score], best)()]
+
+
+def test_folds_do_not_hang_on_the_order_of_rows_and_keep_patients_whole():
+    _, labels, groups = problem(120)
+    order = np.random.default_rng(0).permutation(120)
+    first = [set(groups[held]) for _, held in grouped_splits(labels, groups, folds=4, seed=5)]
+    second = [set(groups[order][held]) for _, held in grouped_splits(labels[order], groups[order], folds=4, seed=5)]
+    assert first == second and sum(map(len, first)) == len(np.unique(groups))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_nearest_neighbours_are_those_of_the_features(classes):
+    features, labels, groups = problem(classes=classes)
+    outer = np.unique(groups, return_inverse=True)[1] % 3
+    found = cross_validated_predictions(
+        features, labels, groups, outer_folds=outer, classifier="nearest_neighbours", grid=(1, 5, 9), inner_folds=3
+    )
+    for fold in range(3):
+        other = KNeighborsClassifier(found.searches[fold].best).fit(features[outer != fold].astype(float), labels[outer != fold])
+        np.testing.assert_array_equal(found.probabilities[outer == fold], other.predict_proba(features[outer == fold].astype(float)))
+    assert found.models == {} and found.searches[0].parameter == "n_neighbors"
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("scale", ["none", "rms"])
+def test_the_support_vector_machine_is_that_of_the_features(classes, scale):
+    features, labels, groups = problem(classes=classes)
+    outer = np.unique(groups, return_inverse=True)[1] % 3
+    found = cross_validated_predictions(
+        features,
+        labels,
+        groups,
+        outer_folds=outer,
+        classifier="linear_svm",
+        grid=(0.01, 1.0),
+        inner_folds=3,
+        fit=FitSettings(scale=scale),
+    )
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
+    chosen = found.searches[0]
+    training = features[outer != 0].astype(float) / chosen.scale
+    other = SVC(kernel="linear", C=chosen.best, tol=1e-6).fit(training, labels[outer != 0])
+    scores = other.decision_function(features[outer == 0].astype(float) / chosen.scale)
+    # Two classes: Platt's sigmoid rises with the decision score, so both rank alike.
+    if classes == 2:
+        order = np.argsort(scores)
+        assert (np.diff(found.probabilities[outer == 0][order, 1]) > -1e-3).all()
+    else:
+        machine = chosen.estimator.calibrated_classifiers_[0].estimator
+        products = (features[outer == 0].astype(float) - features.mean(axis=0, dtype=float)) @ (
+            features[outer != 0] - features.mean(axis=0, dtype=float)
+        ).T
+        np.testing.assert_allclose(machine.decision_function(products / chosen.scale**2), scores, atol=0.02)
+
+
+def test_too_few_iterations_are_recorded_and_refused_for_the_best():
+    features, labels, groups = problem(noise=3.0)
+    few = FitSettings(max_iter=12)
+    _, found = grid_search(features, labels, groups, grid=(1e-3, 1e4), folds=3, fit=few)
+    assert found.best == 1e-3 and list(found.curve["converged"]) == [True, False] and found.curve["iterations"].max() == 12
+    with pytest.raises(ValueError, match=r"did not converge at the chosen C = 10000 within max_iter = 12"):
+        grid_search(features, labels, groups, grid=(1e4,), folds=3, fit=few)
+
+
+def test_settings_that_would_not_be_exact_are_refused():
+    with pytest.raises(ValueError, match="a scaler fitted in each fold stretches the axes"):
+        FitSettings(scale="standard")
+    with pytest.raises(ValueError, match="scale is 'unit'; expected one of none, rms"):
+        FitSettings(scale="unit")
+    with pytest.raises(ValueError, match="class_weight is 'balance'"):
+        FitSettings(class_weight="balance")
+
+
+def changed(**changes):
+    features, labels, groups = problem()
+    return {"features": features, "labels": labels, "groups": groups} | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": ["normal"] * 90}, "all 90 images are 'normal'"),
+        ({"groups": ["one"] * 90}, "too few patients for 5 folds: 5 needed in every class, there are normal 1, pneumonia 1"),
+        ({"labels": ["normal"] * 9}, "90 rows of features, 9 labels and 90 groups"),
+        ({"folds": 1}, "folds is 1"),
+        ({"grid": (0, 1)}, r"grid is \(0, 1\); expected positive values"),
+        ({"choose_by": "accuracy"}, "choose_by is 'accuracy'; expected one of log_loss, auroc"),
+        ({"fit": FitSettings(class_weight={"normal": 1.0})}, r"class_weight names \['normal'\], the classes are"),
+        ({"features": np.where(np.arange(90)[:, None] == 7, np.nan, problem()[0])}, "1 row holds nan or infinity .row 7"),
+    ],
+)
+def test_faults_are_named(changes, message):
+    arguments = changed(**changes)
+    with pytest.raises(ValueError, match=message):
+        grid_search(arguments.pop("features"), arguments.pop("labels"), arguments.pop("groups"), **arguments)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"outer_folds": np.zeros(90, int)}, "every row is in fold 0"),
+        ({"outer_folds": np.zeros(9, int)}, "expected one whole number for each of 90 rows"),
+        ({"outer_folds": np.arange(90) % 3}, "patients lie in several folds"),
+        ({"classifier": "linear_svn"}, "did you mean 'linear_svm'"),
+        ({"classifier": "linear_svm", "choose_by": "log_loss"}, "decision scores only"),
+        ({"classifier": "nearest_neighbours", "grid": (3, 60)}, "asks for 60 neighbours, a fold trains on"),
+        (
+            {"classifier": "nearest_neighbours", "grid": (1,), "fit": FitSettings(class_weight="balanced")},
+            "no meaning for nearest_neighbours",
+        ),
+        ({"inner_folds": 40}, "training rows of outer fold 0: too few patients for 40 folds"),
+    ],
+)
+def test_faults_of_nested_folds_are_named(changes, message):
+    features, labels, groups = problem()
+    arguments = {"outer_folds": np.unique(groups, return_inverse=True)[1] % 3, "inner_folds": 3} | changes
+    with pytest.raises(ValueError, match=message):
+        cross_validated_predictions(features, labels, groups, **arguments)

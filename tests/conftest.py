@@ -16,10 +16,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """Folder with the real X-rays (kermany224/, covid224/, kermany_fullsize/); skips where it is absent."""
-    folder = Path(os.environ.get("CXR_REAL_DATA", REPOSITORY.parent / "shared" / "data"))
-    if not (folder / "kermany224").is_dir():
-        pytest.skip(f"real X-rays not found at {folder}: set CXR_REAL_DATA to their folder")
-    return folder
+    folder = os.environ.get("CXR_REAL_DATA")
+    if not folder or not (Path(folder) / "kermany224").is_dir():
+        pytest.skip("no real X-rays: set CXR_REAL_DATA to the folder that holds kermany224/, covid224/ and kermany_fullsize/")
+    return Path(folder)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

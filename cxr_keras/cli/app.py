@@ -54,6 +54,8 @@ def cv(
         given = [item for item in given if item.partition("=")[0] not in AXES]
         if not given or "=" in given[0]:
             given = ["resnet50", *given]
+        if sample:
+            given.insert(1, "data.image_size=[80, 80]")  # the smallest that all four of the paper's networks take
     if not given:
         raise typer.BadParameter("give a YAML file or the name of a shipped config, see `cxr configs`", param_hint="CONFIG")
     settings = load_config(given[0], given[1:], sample=sample)

@@ -99,8 +99,12 @@ class AugmentationSection(Section):
         low, high = self.zoom
         if not 0 < low <= high:
             raise ValueError(f"zoom is {list(self.zoom)}; expected [low, high] with 0 < low <= high")
-        if self.mode == "copies" and not self.affine and not self.appearance.made().changes:
-            raise ValueError("mode is copies but nothing varies them: set rotation_degrees, zoom, shift, horizontal_flip or appearance")
+        if self.mode == "copies" and not self.affine:
+            raise ValueError("mode is copies but nothing varies them: set rotation_degrees, zoom, shift or horizontal_flip")
+        if self.appearance.made().changes and (self.mode != "each_epoch" or self.classes != "all"):
+            raise ValueError(
+                "appearance goes with mode each_epoch and classes all: compression or noise in one class alone would give the class away"
+            )
         if isinstance(self.expand_to, float) and self.expand_to < 1:
             raise ValueError(f"expand_to is {self.expand_to}; the ratio largest : expanded class is 1 or more")
         return self
@@ -209,11 +213,37 @@ class RunConfig(Section):
         """What folds and splits are drawn with."""
         return self.seed if self.split_seed is None else self.split_seed
 
+    def refuse_choice_without_validation(self, verb: str) -> None:
+        """Raise ValueError where a validation part must name the epoch and `cxr <verb>` would have none."""
+        if verb == "cv":
+            apart = self.cross_validation.protocol == "bozickovic" or self.cross_validation.validation > 0
+            key = "cross_validation.validation"
+        else:
+            apart = self.split.kind == "official_halves" or self.split.validation > 0
+            key = "split.validation"
+        if self.chooses_epoch and not apart:
+            raise ValueError(
+                f"training.keep=best or a phase's patience chooses an epoch on a validation part, and this run has none. Give it one with "
+                f"{key}=0.15, or set training.keep=last and every phase's patience to null."
+            )
+
     @property
     def chooses_epoch(self) -> bool:
         """Whether a validation part decides when training stops or which weights are kept."""
         phases = phases_of(self.training.strategy, self.training.phases)
         return self.training.keep == "best" or any(phase.patience is not None for phase in phases if phase.epochs > 0)
+
+    @model_validator(mode="after")
+    def _initial_split_has_weights(self) -> RunConfig:
+        if self.cross_validation.protocol == "bozickovic" and self.model.weights and "{fold}" in self.model.weights:
+            raise ValueError("protocol bozickovic begins with a split that is no fold, so model.weights cannot hold {fold}; take plain")
+        return self
+
+    @model_validator(mode="after")
+    def _look_of_validation_images(self) -> RunConfig:
+        if self.evaluation.validation_appearance is not None and self.split.curves_on_test:
+            raise ValueError("evaluation.validation_appearance would alter the test images of split.curves_on_test; switch one of them off")
+        return self
 
     @model_validator(mode="after")
     def _averages_are_kept(self) -> RunConfig:
@@ -222,6 +252,8 @@ class RunConfig(Section):
             raise ValueError(
                 "average replaces the weights at the end of a phase, keep=best puts those of one epoch back; choose one of them"
             )
+        if any(phase.optimizer.average and phase.batch_norm == "train" for phase in phases):
+            raise ValueError("averaged weights need BatchNorm statistics of their own: set batch_norm to recalibrated in that phase")
         return self
 
     @model_validator(mode="after")

@@ -61,15 +61,17 @@ class Affine:
 
 @dataclass(frozen=True)
 class RandomCrop:
-    """A window of the cached image: anywhere inside it for changed images, its centre for all others.
+    """A window of the cached image.
 
     Attributes:
         height: rows of the window, pixels.
         width: columns of the window, pixels.
+        at_random: whether training cuts it anywhere inside the image, anew in each epoch; else, and in every evaluation, it is the centre.
     """
 
     height: int
     width: int
+    at_random: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,19 +79,19 @@ class Augmentation:
     """What is changed, and for which images.
 
     Copies (copy >= 1) are always changed, each for good. Originals (copy 0) are changed only if their class is in `each_epoch`,
-    and then anew in each epoch, as are the copies of such a class. All others pass unchanged, cut to the centre by `crop`.
+    and then anew in each epoch, as are the copies of such a class. All others pass unchanged. `crop` cuts all images of training alike.
 
     Attributes:
         affine: rotation, zoom, shift and flip; None for none.
-        appearance: resolution, compression, contrast and the like, changed before the resampling; None for none.
         crop: the window that is cut out; None for the whole image.
         each_epoch: class columns whose images change in each epoch.
+        appearance: resolution, compression, contrast and the like, changed before the resampling; None for none.
     """
 
     affine: Affine | None = None
-    appearance: Appearance | None = None
     crop: RandomCrop | None = None
     each_epoch: tuple[int, ...] = ()
+    appearance: Appearance | None = None
 
     def output_shape(self, height: int, width: int) -> tuple[int, int]:
         """Height and width of the result for cached images of this size.
@@ -139,15 +141,18 @@ def _scramble(state: np.ndarray) -> np.ndarray:
     return state ^ (state >> np.uint64(31))
 
 
-def draw_transforms(augmentation: Augmentation, uniform: np.ndarray, changed: np.ndarray, *, height: int, width: int) -> np.ndarray:
+def draw_transforms(
+    augmentation: Augmentation, uniform: np.ndarray, changed: np.ndarray, *, height: int, width: int, centred: bool = False
+) -> np.ndarray:
     """Turn random numbers into one affine map an image, from result to source pixels.
 
     Args:
         augmentation: what may be changed.
         uniform: float64 (n, 7) in [0, 1), of `draw_uniform`.
-        changed: bool (n,); others get the identity, or the centre window.
+        changed: bool (n,); others get no rotation, zoom, shift or flip.
         height: rows of the source, pixels.
         width: columns of the source, pixels.
+        centred: whether the window is the centre for all; else it is drawn for all.
 
     Returns:
         float32 (n, 8), rows a0 a1 a2 b0 b1 b2 0 0 of `tf.raw_ops.ImageProjectiveTransformV3`:
@@ -161,8 +166,9 @@ def draw_transforms(augmentation: Augmentation, uniform: np.ndarray, changed: np
     mirror = np.where(changed & (uniform[:, 4] < 0.5) & affine.horizontal_flip, -1.0, 1.0)
     result_height, result_width = augmentation.output_shape(height, width)
     room_down, room_across = height - result_height, width - result_width
-    top = np.where(changed, np.floor(uniform[:, 5] * (room_down + 1)), room_down // 2)
-    left = np.where(changed, np.floor(uniform[:, 6] * (room_across + 1)), room_across // 2)
+    top, left = np.floor(uniform[:, 5] * (room_down + 1)), np.floor(uniform[:, 6] * (room_across + 1))
+    if centred:
+        top, left = np.full_like(top, room_down // 2), np.full_like(left, room_across // 2)
 
     a0, a1 = mirror * np.cos(angle) / zoom, -np.sin(angle) / zoom
     b0, b1 = mirror * np.sin(angle) / zoom, np.cos(angle) / zoom

@@ -63,8 +63,8 @@ class Examples:
         return self.targets.argmax(axis=1)
 
 
-_LOOK, _LOOK_OF_ALL = 2**40, 2**41
-"""Added to the seed, so that an image's look is drawn apart from its place, and that of evaluation apart from training's."""
+_LOOK, _LOOK_OF_ALL, _WINDOW = 2**40, 2**41, 2**42
+"""Added to the seed, so that an image's look and window are drawn apart from its place, and evaluation's apart from training's."""
 
 
 def examples_of(manifest: pd.DataFrame, cache: PixelCache, classes: Sequence[str]) -> Examples:
@@ -233,7 +233,8 @@ def evaluation_dataset(
                 f"{int(moving.sum())} augmented copies belong to classes that change in each epoch, so they have no fixed "
                 "picture to evaluate: expand the class, or augment it in each epoch, not both"
             )
-        augmentation = replace(augmentation, each_epoch=())
+        crop = None if augmentation.crop is None else replace(augmentation.crop, at_random=False)
+        augmentation = replace(augmentation, each_epoch=(), crop=crop)
     order = tf.data.Dataset.range(len(examples)).batch(batch_size)
     batches = order.map(lambda indices: (indices, tf.constant(0, tf.int64)))
     gathered = _gather(batches, images, examples, seed=seed, augmentation=augmentation, appearance_of_all=appearance)
@@ -271,7 +272,12 @@ def _gather(
             uniform = draw_uniform(seed + _LOOK, keys, copies, epochs, count=DRAWS)
             pixels = change_appearance(pixels, augmentation.appearance, uniform, changed)
         uniform = draw_uniform(seed, keys, copies, epochs)
-        return pixels, examples.targets[indices], draw_transforms(augmentation, uniform, changed, height=height, width=width)
+        centred = augmentation.crop is None or not augmentation.crop.at_random
+        if not centred:
+            # The window moves in every epoch, also where the rest of the picture is fixed.
+            uniform[:, 5:] = draw_uniform(seed + _WINDOW, keys, copies, np.full_like(keys, int(epoch) + 1), count=2)
+        transforms = draw_transforms(augmentation, uniform, changed, height=height, width=width, centred=centred)
+        return pixels, examples.targets[indices], transforms
 
     def load(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         x, y, transforms = tf.numpy_function(read, [indices, epoch], [tf.uint8, tf.float32, tf.float32])

@@ -74,7 +74,7 @@ def augmentation_of(config: RunConfig, classes: tuple[str, ...]) -> Augmentation
 
 def _crop(config: RunConfig) -> RandomCrop | None:
     """The window that training cuts at random and evaluation at the centre; `None` where images are stored at their final size."""
-    return RandomCrop(*config.data.image_size) if config.data.stored_size else None
+    return RandomCrop(*config.data.image_size, at_random=config.augmentation.random_crop) if config.data.stored_size else None
 
 
 def batches_in_order(images: np.ndarray, examples: Examples, config: RunConfig, *, appearance: Appearance | None = None) -> object:
@@ -89,6 +89,12 @@ def batches_in_order(images: np.ndarray, examples: Examples, config: RunConfig, 
         appearance=appearance,
         seed=config.seed_of_splits,
     )
+
+
+def look_of(part: str, config: RunConfig) -> Appearance | None:
+    """The change of look that the images of a part get when they are scored; only validation images may have one."""
+    look = config.evaluation.validation_appearance
+    return look.made() if look is not None and part == "validation" else None
 
 
 def training_data(
@@ -130,6 +136,5 @@ def training_data(
             drop_remainder=jit,
         )
 
-    look = config.evaluation.validation_appearance
-    shown = None if validation is None else batches_in_order(images, validation, config, appearance=look.made() if look else None)
+    shown = None if validation is None else batches_in_order(images, validation, config, appearance=look_of("validation", config))
     return TrainingData(batches, steps_per_epoch(len(training), size, drop_remainder=jit), shown)

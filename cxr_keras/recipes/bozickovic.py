@@ -36,7 +36,7 @@ def initial_epochs(config: RunConfig, folder: Path, manifest: pd.DataFrame) -> d
     parts = initial_split(manifest, share=config.cross_validation.initial_share, seed=config.seed_of_splits)
     job = fold_job(folder / "initial", folder, parts, fold=INITIAL_FOLD, label="initial split")
     run_jobs([job])
-    return {phase["phase"]: phase["epochs_kept"] for phase in read_json(folder / "initial" / "done.json")["phases"]}
+    return {phase["phase"]: phase["epochs_best"] for phase in read_json(folder / "initial" / "done.json")["phases"]}
 
 
 def initial_split(manifest: pd.DataFrame, *, share: float, seed: int) -> pd.Series:

@@ -14,15 +14,19 @@ from cxr_keras.config.loader import read_config
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest
 from cxr_keras.data.pipeline import examples_of
-from cxr_keras.evaluation import append_test_reading, image_ids_digest, predictions_table, score_predictions
+from cxr_keras.evaluation import predictions_table, score_predictions
 from cxr_keras.evaluation.predictions import probability_columns
 from cxr_keras.evaluation.thresholds import score_calls
 from cxr_keras.recipes.batches import batches_in_order, open_cache
+from cxr_keras.recipes.readings import ledger_of, note_reading
 from cxr_keras.recipes.results import write_results
-from cxr_keras.recipes.train import HEADLINE, LEDGER_FILE
+from cxr_keras.recipes.run import announce_phantom, data_provenance
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import read_json, write_csv
 from cxr_keras.training.validation import predict_probabilities
+
+OF_THE_RUN = ("pixels", "epochs", "seeds", "weights", "model", "strategy", "training", "commit", "labels")
+"""What a run's provenance says of its training; the rest is of its own images."""
 
 
 def evaluate_run(run: str | Path, manifest_path: str | Path, *, folder: str | Path | None = None) -> dict[str, Any]:
@@ -46,6 +50,7 @@ def evaluate_run(run: str | Path, manifest_path: str | Path, *, folder: str | Pa
     classes = class_order(read_manifest(run / "manifest.csv")["label"])
     manifest = read_manifest(manifest_path)
     refuse_unfit(manifest, classes, run=run)
+    announce_phantom(config, manifest)
     folder = Path(folder) if folder else run / f"on-{manifest_path.stem}"
     cache = open_cache(manifest, config, show_progress=True)
     examples = examples_of(manifest, cache, classes)
@@ -66,9 +71,9 @@ def evaluate_run(run: str | Path, manifest_path: str | Path, *, folder: str | Pa
         ensemble,
         folder,
         name=f"{run.name} on {manifest_path.stem}",
-        provenance=own["provenance"]
+        provenance={key: own["provenance"][key] for key in OF_THE_RUN if key in own["provenance"]}
+        | data_provenance(manifest)
         | {
-            "data": " + ".join(f"{name} {count:,}" for name, count in manifest["source"].value_counts().items()),
             "evaluation": f"{manifest_path.name}, mean of {len(models)} models" if len(models) > 1 else manifest_path.name,
             "trained on": own["provenance"]["data"],
         },
@@ -78,8 +83,12 @@ def evaluate_run(run: str | Path, manifest_path: str | Path, *, folder: str | Pa
         further={"operating_points": points, "by_model": by_model},
         manifest=manifest,
     )
-    _record_official(manifest, run, config.evaluation.ledger, scores)
+    official = manifest.loc[manifest["split"] == "test", "image_id"]
+    if len(official):
+        where = f"official test, {len(official)} of {len(manifest)} images scored with a finished run"
+        note_reading(ledger_of(config, run), run=run, where=where, image_ids=official, scores=scores["scores"])
     print(f"Everything lies in {folder}")
+    announce_phantom(config, manifest)
     return scores
 
 
@@ -108,11 +117,15 @@ def refuse_unfit(manifest: pd.DataFrame, classes: tuple[str, ...], *, run: Path)
             "same --labels, or map them with --label-map."
         )
     seen = read_manifest(run / "manifest.csv")
-    for column, what in (("sha256", "files"), ("group_id", "patients")):
-        if shared := set(manifest[column]) & set(seen[column]):
+    names = ["patient_id", "group_id"]
+    known = {"files": set(seen["sha256"]), "patients": set(seen[names].to_numpy().ravel())}
+    given = {"files": set(manifest["sha256"]), "patients": set(manifest[names].to_numpy().ravel())}
+    for what in known:
+        if shared := sorted(given[what] & known[what]):
             raise ValueError(
-                f"{len(shared)} {what} of the manifest belong to {run} itself, so its models may have trained on them. Take other images; "
-                "the run's own held-out scores are in its metrics.json."
+                f"{len(shared)} {what} of the manifest belong to {run} itself ({', '.join(shared[:3])}), so its models may have trained on "
+                "them. Take other images; the run's own held-out scores are in its metrics.json. If other people only have the same names, "
+                "build the manifest with another name for the source, --source other=reader:PATH."
             )
 
 
@@ -126,23 +139,9 @@ def locked_points(
         scored.append(
             point
             | {
-                "chosen_on": point["chosen_on"] if point["chosen_on"] == "nothing" else "the run's own images, locked",
+                "chosen_on": point["chosen_on"] if point["chosen_on"] == "nothing" else "the run's own images by its single models; locked",
                 "thresholds": {"0": point["locked"]},
                 "scores": score_calls(predictions, called, positive=classes[1], draws=draws, seed=seed),
             }
         )
     return scored
-
-
-def _record_official(manifest: pd.DataFrame, run: Path, ledger: str | None, scores: dict[str, Any]) -> None:
-    """Note in the ledger that official test labels were read, if there are any among the images."""
-    official = manifest.loc[manifest["split"] == "test", "image_id"]
-    if len(official):
-        append_test_reading(
-            ledger or run.parent / LEDGER_FILE,
-            run=f"{run.parent.name}/{run.name}",
-            split_name=f"official test, {len(official)} of {len(manifest)} images scored",
-            n_images=len(official),
-            image_ids_digest=image_ids_digest(official),
-            scores={name: scores["scores"][name]["value"] for name in HEADLINE},
-        )

@@ -20,7 +20,7 @@ from cxr_keras.data.manifest import read_manifest, select_images
 from cxr_keras.data.pipeline import Examples, examples_of
 from cxr_keras.evaluation import predictions_table
 from cxr_keras.evaluation.scores import score_predictions
-from cxr_keras.recipes.batches import batches_in_order, expanded, open_cache, training_data
+from cxr_keras.recipes.batches import batches_in_order, expanded, look_of, open_cache, training_data
 from cxr_keras.recipes.weights import PARTS_FILE, UNUSED, weights_of_fold
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import write_atomically, write_csv, write_json
@@ -62,7 +62,7 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
     examples = {part: examples_of(table, cache, classes) for part, table in tables.items() if len(table)}
     training = expanded(examples["train"], config, classes)
     weights = class_weights(config.training.class_weights, classes, training_labels=_labels(training, classes))
-    phases, settings = plan(config, epochs)
+    phases, settings = phases_and_settings(config, epochs)
     curves = examples.get("validation")
     if curves is None and config.split.curves_on_test and epochs is None:
         curves = examples["test"]
@@ -71,16 +71,16 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
     )
     state = run_phases(model, phases, data, settings=settings, folder=folder, display=display)
 
+    predicted: dict[str, pd.DataFrame] = {}
     for part, name in (("validation", "validation_predictions.csv"), ("test", "predictions.csv")):
         if part in examples:
-            table = predict_table(model, tables[part], examples[part], cache.images, classes, fold=fold, config=config)
-            write_csv(folder / name, table)
-    scores = score_predictions(table, draws=config.evaluation.bootstrap_draws, seed=config.seed, classes=classes)
+            predicted[part] = predict_table(model, tables[part], examples[part], cache.images, classes, fold=fold, config=config, part=part)
+            write_csv(folder / name, predicted[part])
+    scores = score_predictions(predicted["test"], draws=config.evaluation.bootstrap_draws, seed=config.seed, classes=classes)
     write_json(folder / "metrics.json", scores)
     if config.training.save_models:
         with write_atomically(folder / "model.keras") as temporary:
             saved_part(model, with_optimizer=config.training.save_optimizer).save(temporary)
-    (folder / STATE_FILE).unlink(missing_ok=True)
     done = {
         "images": {part: len(table) for part, table in tables.items()},
         "patients": {part: int(table["group_id"].nunique()) for part, table in tables.items()},
@@ -93,6 +93,7 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
         "training_seconds": round(sum(row["seconds"] for row in state.history), 1),
     }
     write_json(folder / DONE_FILE, done)
+    (folder / STATE_FILE).unlink(missing_ok=True)
 
 
 def prepare_backend(config: RunConfig, fold: int) -> None:
@@ -111,7 +112,7 @@ def build_model(config: RunConfig, *, num_classes: int, fold: int, folder: Path)
     return models_zoo.build(config.model.name, config.data.image_size, num_classes, weights=weights, **params)
 
 
-def plan(config: RunConfig, epochs: dict[str, int] | None) -> tuple[tuple[Phase, ...], FitSettings]:
+def phases_and_settings(config: RunConfig, epochs: dict[str, int] | None) -> tuple[tuple[Phase, ...], FitSettings]:
     """The phases and fit settings of this config; with `epochs` given, exactly so many and nothing chosen."""
     training = config.training
     phases = phases_of(training.strategy, training.phases)
@@ -148,9 +149,14 @@ def predict_table(
     *,
     fold: int,
     config: RunConfig,
+    part: str,
 ) -> pd.DataFrame:
-    """Predict a part: one row an image with its id, patient group, fold, label and one probability a class."""
-    probabilities, _ = predict_probabilities(models_zoo.prediction_model(model), batches_in_order(images, examples, config))
+    """Predict a part: one row an image with its id, patient group, fold, label and one probability a class.
+
+    The validation part has the look that its epochs were scored with, so that a threshold is chosen for the same images as the epoch.
+    """
+    batches = batches_in_order(images, examples, config, appearance=look_of(part, config))
+    probabilities, _ = predict_probabilities(models_zoo.prediction_model(model), batches)
     return predictions_table(manifest, probabilities, classes, fold=fold)
 
 

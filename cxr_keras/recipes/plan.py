@@ -19,8 +19,7 @@ from cxr_keras.data.pipeline import Examples
 from cxr_keras.recipes.batches import expanded
 from cxr_keras.recipes.cross_validate import parts_of_fold
 from cxr_keras.recipes.data import manifest_of
-from cxr_keras.recipes.fold import plan as phases_and_settings
-from cxr_keras.recipes.fold import prepare_backend
+from cxr_keras.recipes.fold import phases_and_settings, prepare_backend
 from cxr_keras.recipes.train import parts_of_split
 from cxr_keras.recipes.weights import check_model
 from cxr_keras.reporting.tables import Table, render_text
@@ -28,8 +27,10 @@ from cxr_keras.training.measure import seconds_per_image_predicted, seconds_per_
 
 FLOAT_BYTES = 4
 
+NOTE = "Steps were timed on noise just now; a busy machine is slower. Decoding and passes that set BatchNorm statistics come on top."
+
 SLOTS = {"adam": 2, "sgd": 0}
-"""Variables of the optimizer for each trainable weight; momentum adds one to SGD."""
+"""Variables of the optimizer for each trainable weight; momentum and averaged weights add one each."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,14 @@ def plan_run(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[str, An
         ValueError: the config names no images, or cannot be run.
     """
     jobs = config.cross_validation.folds if verb == "cv" else 1
+    config.refuse_choice_without_validation(verb)
     unweighted = config.model.model_copy(update={"weights": None})
     check_model(unweighted, image_size=config.data.image_size, folds=range(jobs))
     manifest = manifest_of(config.data, seed=config.seed_of_splits)
     classes = class_order(manifest["label"])
     sizes = sizes_of(config, manifest, classes, verb=verb)
-    runs = jobs * max(len(config.seeds), 1)
+    initial = verb == "cv" and config.cross_validation.protocol == "bozickovic"
+    runs = (jobs + initial) * max(len(config.seeds), 1)
     prepare_backend(config, 0)
     # Without the weights: they change nothing of this, and need not be here yet.
     model = models_zoo.build(config.model.name, config.data.image_size, len(classes), **config.model.params)
@@ -90,7 +93,8 @@ def plan_run(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[str, An
     seconds += predicted * sizes.test
     weights = model.count_params() * FLOAT_BYTES
     trainable = sum(math.prod(weight.shape) for weight in model.trainable_variables)
-    slots = max(SLOTS[phase.optimizer.name] + (phase.optimizer.momentum > 0) for phase in phases)
+    optimizers = [phase.optimizer for phase in phases]
+    slots = max(SLOTS[settings.name] + (settings.momentum > 0) + (settings.average > 0) for settings in optimizers)
     stored_size = config.data.stored_size or config.data.image_size
     answer = {
         "images": {"training": sizes.training, "validation": sizes.validation, "test": sizes.test},
@@ -102,7 +106,7 @@ def plan_run(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[str, An
         "seconds_per_job": seconds,
         "seconds": seconds * runs,
     }
-    print(render_text([_summary(config, verb, answer, jobs=jobs), _phases_table(rows)]), end="")
+    print(render_text([_summary(config, verb, answer, runs=runs), _phases_table(rows)]), end="")
     return answer
 
 
@@ -137,9 +141,8 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _summary(config: RunConfig, verb: str, answer: dict[str, Any], *, jobs: int) -> Table:
+def _summary(config: RunConfig, verb: str, answer: dict[str, Any], *, runs: int) -> Table:
     images = answer["images"]
-    runs = jobs * max(len(config.seeds), 1)
     copies = ", augmented copies among them" if config.augmentation.mode == "copies" else ""
     row = {
         "config": f"cxr {verb} {config.name}",
@@ -147,12 +150,12 @@ def _summary(config: RunConfig, verb: str, answer: dict[str, Any], *, jobs: int)
         "training images": f"{images['training']:,}{copies}",
         "scored each epoch, at the end": f"{images['validation']:,}, {images['test']:,}",
         "parameters": f"{answer['parameters']['trainable']:,} trainable, {answer['parameters']['all']:,} in all",
-        "memory": f"{answer['peak_memory_bytes'] / 1e9:.1f} GB at the peak of the steps timed here",
+        "memory": f"{answer['peak_memory_bytes'] / 1e9:.1f} GB of this process at the peak of the steps timed here, without a GPU's own",
         "disk": f"{answer['pixel_cache_bytes'] / 1e6:,.0f} MB pixel cache, {answer['model_bytes'] / 1e6:,.0f} MB models, "
         f"{answer['state_bytes'] / 1e6:,.0f} MB while a job runs",
         "time": f"at most {duration(answer['seconds'])}, without decoding; {duration(answer['seconds_per_job'])} a job",
     }
-    return Table("Plan", tuple(row), (tuple(row.values()),), note="Steps were timed on noise just now; a busy machine is slower.")
+    return Table("Plan", tuple(row), (tuple(row.values()),), note=NOTE)
 
 
 def _phases_table(rows: list[tuple[str, ...]]) -> Table:

@@ -11,6 +11,7 @@ import pandas as pd
 from cxr_keras.config.loader import flatten, to_yaml
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.manifest import manifest_digest, write_manifest
+from cxr_keras.data.sources.phantom import holds_phantoms
 from cxr_keras.evaluation import read_predictions
 from cxr_keras.evaluation.baselines import thumbnail_baseline
 from cxr_keras.evaluation.thresholds import operating_points
@@ -23,6 +24,9 @@ from cxr_keras.runs.files import read_json, write_csv, write_json
 from cxr_keras.runs.jobs import Job
 from cxr_keras.runs.provenance import describe_environment
 
+NO_PART_OF_THE_RESULT = ("evaluation.ledger",)
+"""Settings that a continued run may change."""
+
 
 def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     """Open the run directory and give the run's images.
@@ -33,6 +37,7 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     Returns:
         The manifest without bad files, also written as `manifest.csv`.
     """
+    config.refuse_choice_without_validation(verb)
     folds = range(config.cross_validation.folds) if verb == "cv" else range(1)
     check_model(config.model, image_size=config.data.image_size, folds=folds)
     announce_phantom(config)
@@ -42,11 +47,11 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
         folder,
         verb=verb,
         config_yaml=to_yaml(config),
-        settings=flatten(config.model_dump(mode="json")),
+        settings={key: value for key, value in flatten(config.model_dump(mode="json")).items() if key not in NO_PART_OF_THE_RESULT},
         data_digest=manifest_digest(manifest),
     )
     print(f"{'continues' if continued else 'begins'} {folder}", file=sys.stderr)
-    if not continued:
+    if not (folder / "environment.json").exists():
         write_json(folder / "environment.json", describe_environment())
     write_manifest(manifest, folder / "manifest.csv")
     open_cache(manifest, config, show_progress=True)
@@ -94,11 +99,11 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
         further={"operating_points": operating_points(predictions, validation, draws=draws, seed=config.seed)},
         manifest=manifest,
     )
-    if "phantom" in set(manifest["source"]):
+    if holds_phantoms(manifest):
         scores["thumbnail_baseline"] = _thumbnail_logistic_regression(config, manifest, predictions)
         write_json(folder / "metrics.json", scores)
     print(f"Everything lies in {folder}")
-    announce_phantom(config)
+    announce_phantom(config, manifest)
     return scores
 
 
@@ -111,10 +116,9 @@ def provenance_of(config: RunConfig, folder: Path, fold_folders: list[Path], *, 
         epochs.append(f"{phase['phase']} {kept[0]}" if len(kept) == 1 else f"{phase['phase']} {kept[0]} to {kept[-1]}")
     environment = read_json(folder / "environment.json")
     machine = environment["machine"]
-    unknown_patients = "patients_known" in manifest and (manifest["patients_known"] == "no").any()
     skipped = len(pd.read_csv(folder / BAD_FILES))
     row = {
-        "data": " + ".join(f"{name} {count:,}" for name, count in manifest["source"].value_counts().items()),
+        **data_provenance(manifest),
         "pixels": f"{config.data.image_size[0]}x{config.data.image_size[1]} {config.data.resize}",
         "epochs": ", ".join(epochs),
         "seeds": str(config.seed),
@@ -127,10 +131,16 @@ def provenance_of(config: RunConfig, folder: Path, fold_folders: list[Path], *, 
     }
     if config.data.permute_labels:
         row["labels"] = "permuted between patients (negative control)"
-    if unknown_patients:
-        row["patients known"] = "no: patient overlap not excluded"
     if skipped:
         row["bad files skipped"] = str(skipped)
+    return row
+
+
+def data_provenance(manifest: pd.DataFrame) -> dict[str, str]:
+    """What a line of results must say of the images: how many of which source, and whether their patients are unknown."""
+    row = {"data": " + ".join(f"{name} {count:,}" for name, count in manifest["source"].value_counts().items())}
+    if "patients_known" in manifest and (manifest["patients_known"] == "no").any():
+        row["patients known"] = "no: patient overlap not excluded"
     return row
 
 
@@ -150,9 +160,10 @@ def _evaluation_of(config: RunConfig, verb: str) -> str:
     return folds
 
 
-def announce_phantom(config: RunConfig) -> None:
-    """Say, first and last, that phantoms are no X-rays."""
-    if any(source.startswith("phantom:") for source in config.data.sources):
+def announce_phantom(config: RunConfig, manifest: pd.DataFrame | None = None) -> None:
+    """Say that phantoms are no X-rays, if the config names them or the manifest holds them."""
+    named = any(source.partition("=")[2].startswith("phantom:") or source.startswith("phantom:") for source in config.data.sources)
+    if named or (manifest is not None and holds_phantoms(manifest)):
         print("PHANTOM: drawn images, no X-rays. These figures show that the program works, and nothing about medicine.", flush=True)
 
 

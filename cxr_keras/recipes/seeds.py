@@ -12,7 +12,7 @@ import pandas as pd
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.evaluation import class_names, read_predictions, score_predictions
 from cxr_keras.evaluation.predictions import probability_columns
-from cxr_keras.recipes.train import LEDGER_FILE
+from cxr_keras.recipes.readings import ledger_of
 from cxr_keras.reporting.tables import Table, format_value, headline_table, render_markdown, render_text
 from cxr_keras.runs.files import read_json, write_csv, write_json, write_text
 
@@ -35,7 +35,7 @@ def run_seeds(recipe: Callable[[RunConfig, Path], dict[str, Any]], config: RunCo
     """
     folder = Path(folder)
     # One ledger for all of them, beside their common folder.
-    ledger = config.evaluation.ledger or str(folder.parent / LEDGER_FILE)
+    ledger = str(ledger_of(config, folder))
     evaluation = config.evaluation.model_copy(update={"ledger": ledger})
     runs = []
     for seed in config.seeds:

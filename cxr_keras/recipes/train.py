@@ -9,15 +9,12 @@ import pandas as pd
 
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.folds import official_halves, official_split, split_by_group
-from cxr_keras.evaluation.ledger import append_test_reading, image_ids_digest
-from cxr_keras.evaluation.scores import score_predictions
+from cxr_keras.evaluation import read_predictions, score_predictions
+from cxr_keras.recipes.readings import ledger_of, note_reading
 from cxr_keras.recipes.run import finish_run, fold_job, open_run
 from cxr_keras.runs.directory import hold_run_directory
 from cxr_keras.runs.files import read_json, write_json
 from cxr_keras.runs.jobs import run_jobs
-
-LEDGER_FILE = "test_readings.csv"
-HEADLINE = ("accuracy", "macro_f1", "macro_auroc")
 
 
 def train(config: RunConfig, folder: str | Path) -> dict[str, Any]:
@@ -45,8 +42,7 @@ def train(config: RunConfig, folder: str | Path) -> dict[str, Any]:
         run_jobs([job])
         scores = finish_run(config, folder, [job.folder], verb="train", manifest=manifest)
         if config.split.kind != "grouped":
-            ledger = Path(config.evaluation.ledger or folder.parent / LEDGER_FILE)
-            _record_readings(folder, parts, scores, ledger=ledger, validation=config.split.kind == "official_halves")
+            _note_readings(config, folder, parts, scores)
         return scores
 
 
@@ -66,37 +62,28 @@ def parts_of_split(manifest: pd.DataFrame, config: RunConfig) -> pd.Series:
     return parts
 
 
-def _record_readings(folder: Path, parts: pd.Series, scores: dict[str, Any], *, ledger: Path, validation: bool) -> None:
-    """Note in the ledger that official test labels were read, once a run.
+def _note_readings(config: RunConfig, folder: Path, parts: pd.Series, scores: dict[str, Any]) -> None:
+    """Note that official test labels were read, once a run.
 
     Args:
+        config: says whether the validation part is of the official test folder too; its labels were then read after every epoch.
         folder: the run directory.
         parts: part of each image, by image_id.
         scores: the scores of the test part.
-        ledger: the CSV file.
-        validation: whether the validation part is of the official test folder too; its labels were read after every epoch.
     """
     note = folder / "test_reading.json"
     if note.exists():
         return
-    headline = {name: scores["scores"][name]["value"] for name in HEADLINE}
-    readings = {"test": ("official test" if not validation else "official test, half for testing", headline)}
-    if validation:
-        read = pd.read_csv(folder / "split" / "validation_predictions.csv", dtype={"image_id": str, "group_id": str})
-        found = score_predictions(read, draws=0)["scores"]
+    halved = config.split.kind == "official_halves"
+    readings = {"test": ("official test, half for testing" if halved else "official test", scores["scores"])}
+    if halved:
         epochs = len(pd.read_csv(folder / "split" / "history.csv"))
-        where = f"official test, half for choosing the epoch, read after each of {epochs} epochs"
-        readings["validation"] = (where, {name: found[name]["value"] for name in HEADLINE})
-    counts = {}
-    for part, (where, values) in readings.items():
-        images = parts.index[parts == part]
-        counts[part] = append_test_reading(
-            ledger,
-            run=f"{folder.parent.name}/{folder.name}",
-            split_name=where,
-            n_images=len(images),
-            image_ids_digest=image_ids_digest(images),
-            scores=values,
-        )
+        chosen_on = score_predictions(read_predictions(folder / "split" / "validation_predictions.csv"), draws=0)["scores"]
+        readings["validation"] = (f"official test, half for choosing the epoch, read after each of {epochs} epochs", chosen_on)
+    ledger = ledger_of(config, folder)
+    counts = {
+        part: note_reading(ledger, run=folder, where=where, image_ids=parts.index[parts == part], scores=found)
+        for part, (where, found) in readings.items()
+    }
     write_json(note, {"readings_of_these_images": counts, "ledger": str(ledger)})
     print(f"Reading {counts['test']} of these official test labels, recorded in {ledger}")

@@ -44,7 +44,8 @@ def weights_of_fold(model: ModelSection, *, fold: int, folder: Path) -> str | Pa
     """Resolve the config's `model.weights` for one fold.
 
     Weights that a run of this package trained carry their own parts beside them, so their training images are known: none of them may be
-    an image, or belong to a patient, that this fold holds out. Of other files the training images are unknown, which is said.
+    an image, or belong to a patient, that this fold holds out. A validation part may be that of the earlier run. Of other files
+    the training images are unknown, which is said.
 
     Args:
         model: the config's model section; "{fold}" in its weights stands for the number of the fold.
@@ -64,14 +65,15 @@ def weights_of_fold(model: ModelSection, *, fold: int, folder: Path) -> str | Pa
     if not (path.parent / PARTS_FILE).exists():
         print(f"weights {path}: the images they were trained on are not recorded beside them", file=sys.stderr)
         return path
-    seen = _rows_of_part(path.parent, {"train", "validation"})
-    held_out = _rows_of_part(folder, {"validation", "test"})
-    for column, what in (("sha256", "images"), ("group_id", "patients")):
-        if shared := set(seen[column]) & set(held_out[column]):
-            raise ValueError(
-                f"{path} was trained on {len(shared)} {what} that fold {fold} holds out, so its scores would be too good. Use weights "
-                "of a run with the same folds and {fold} in the path, or weights from other images."
-            )
+    # A validation part may choose twice, but what is tested must not have been seen, and what chooses not trained on.
+    for old, new in (({"train", "validation"}, {"test"}), ({"train"}, {"validation"})):
+        seen, held_out = _rows_of_part(path.parent, old), _rows_of_part(folder, new)
+        for column, what in (("sha256", "images"), ("group_id", "patients")):
+            if shared := set(seen[column]) & set(held_out[column]):
+                raise ValueError(
+                    f"{path} was trained on {len(shared)} {what} that fold {fold} holds out, so its scores would be too good. Use weights "
+                    "of a run with the same folds and {fold} in the path, or weights from other images."
+                )
     return path
 
 

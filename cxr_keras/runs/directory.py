@@ -42,6 +42,8 @@ def hold_run_directory(path: Path, *, wait_seconds: float = 0.0) -> Iterator[Non
                         f"Another process is working in {path}. Wait for it, or choose another directory with --run."
                     ) from None
                 time.sleep(0.2)
+        for abandoned in path.glob(".*.partial*"):
+            abandoned.unlink()  # of a write that was killed; ours to clear, as nobody else writes here
         yield
 
 
@@ -70,8 +72,8 @@ def open_run_directory(path: Path, *, verb: str, config_yaml: str, settings: dic
                 f"{path} holds another run:\n{listed}\nGive this run its own directory with --run DIR or name=NEW, or remove the old one."
             )
         return True
-    # What was written before the run was accepted (the list of bad files) may lie there.
-    allowed = {"bad_files.csv"}
+    # What is written before the run's identity may lie there after a kill.
+    allowed = {"bad_files.csv", CONFIG_FILE}
     found = {item.name for item in path.iterdir() if not item.name.startswith(".")} if path.is_dir() else set()
     foreign = sorted(found - allowed)
     if foreign:

@@ -67,7 +67,7 @@ def run_jobs(jobs: Sequence[Job]) -> None:
         if job.done:
             continue
         write_json(job.folder / "job.json", {"call": job.call, "arguments": job.arguments, "before": job.before})
-        command = [sys.executable, "-m", "cxr_keras.runs.jobs", str(job.folder)]
+        command = [sys.executable, "-m", "cxr_keras.runs.jobs", str(job.folder), str(os.getpid())]
         process = subprocess.Popen(command, env=os.environ | job.environment)
         try:
             code = process.wait()
@@ -86,14 +86,14 @@ def run_jobs(jobs: Sequence[Job]) -> None:
             raise JobFailed(f"The job in {job.folder} ended without its {DONE_FILE}; this is a fault of the program.", exit_code=1)
 
 
-def main(folder: str) -> int:
-    """Run the job described in `folder`/job.json in this interpreter.
+def main(folder: str, parent: int) -> int:
+    """Run the job described in `folder`/job.json in this interpreter, as long as the process `parent` lives.
 
     Returns:
         The exit code: 0, 2 for refused input, 3 for a full disk, 130 for an interruption.
     """
     job = read_json(Path(folder) / "job.json")
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     try:
         with hold_run_directory(Path(folder), wait_seconds=SECONDS_FOR_AN_ORPHAN_TO_END):
             _run(job, Path(folder))
@@ -130,4 +130,4 @@ def _end_with_parent(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

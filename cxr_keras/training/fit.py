@@ -176,8 +176,9 @@ def compile_phase(model: keras.Model, phase: Phase, *, jit_compile: bool) -> ker
         metrics=[accuracy] if single else [[accuracy], *([] for _ in model.outputs[1:])],
         jit_compile=jit_compile,
     )
-    optimizer.build(model.trainable_variables)
-    return optimizer
+    # Not the one made above: half precision wraps it for the scaling of the loss.
+    model.optimizer.build(model.trainable_variables)
+    return model.optimizer
 
 
 def for_all_outputs(batches: Any, model: keras.Model) -> Any:
@@ -205,6 +206,7 @@ def _close_phase(phase: Phase, state: TrainingState, settings: FitSettings) -> N
             "epochs_kept": kept - before,
             "monitor": settings.monitor if state.best else None,
             "best_value": state.best.best_value if state.best else None,
+            "epochs_best": (state.best.best_epoch if state.best is not None else state.epoch) - before,
         }
     )
     state.phase, state.epochs_in_phase, state.best, state.best_weights = state.phase + 1, 0, None, None

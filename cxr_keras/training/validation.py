@@ -45,6 +45,8 @@ def validation_scores(model: keras.Model, dataset: Any) -> dict[str, float]:
         `val_loss` (unweighted cross-entropy in nats), `val_accuracy` and `val_auroc`, both in [0, 1].
     """
     probabilities, targets = predict_probabilities(model, dataset)
+    if not np.isfinite(probabilities).all():
+        raise FloatingPointError("The validation probabilities became nan or infinite. Lower the learning rate and start again.")
     true = targets.argmax(axis=1)
     chosen = np.maximum(probabilities[np.arange(len(true)), true], _TINY)
     areas = [

@@ -13,9 +13,11 @@ RANDOM = np.random.default_rng(7)
 PICTURE = RANDOM.integers(0, 256, (1, 21, 31, 1)).astype(np.float32)
 
 
-def _change(picture: np.ndarray, augmentation: Augmentation, uniform: list[float], *, changed: bool = True) -> np.ndarray:
+def _change(
+    picture: np.ndarray, augmentation: Augmentation, uniform: list[float], *, changed: bool = True, centred: bool = False
+) -> np.ndarray:
     height, width = picture.shape[1:3]
-    transforms = draw_transforms(augmentation, np.array([uniform]), np.array([changed]), height=height, width=width)
+    transforms = draw_transforms(augmentation, np.array([uniform]), np.array([changed]), height=height, width=width, centred=centred)
     fill_mode = augmentation.affine.fill_mode if augmentation.affine else "reflect"
     shape = augmentation.output_shape(height, width)
     return transform_images(picture, transforms, shape, fill_mode=fill_mode).numpy()[0, ..., 0]
@@ -69,11 +71,12 @@ def test_fill_modes(mode: str, beyond: float) -> None:
     assert moved[0, 0] == beyond and moved[-1, -1] == 200
 
 
-def test_crop_is_random_for_changed_images_and_central_for_others() -> None:
+def test_crop_is_drawn_in_training_and_central_otherwise() -> None:
     crop = Augmentation(crop=RandomCrop(11, 21))
     np.testing.assert_array_equal(_change(PICTURE, crop, [0.0] * 7), PICTURE[0, :11, :21, 0])
     np.testing.assert_array_equal(_change(PICTURE, crop, [0.999] * 7), PICTURE[0, 10:, 10:, 0])
-    np.testing.assert_array_equal(_change(PICTURE, crop, [0.999] * 7, changed=False), PICTURE[0, 5:16, 5:26, 0])
+    np.testing.assert_array_equal(_change(PICTURE, crop, [0.999] * 7, changed=False), PICTURE[0, 10:, 10:, 0])
+    np.testing.assert_array_equal(_change(PICTURE, crop, [0.999] * 7, centred=True), PICTURE[0, 5:16, 5:26, 0])
     with pytest.raises(ValueError, match="22×10 px cannot be cut from images of 21×31 px"):
         Augmentation(crop=RandomCrop(22, 10)).output_shape(21, 31)
 

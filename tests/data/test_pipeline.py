@@ -193,3 +193,15 @@ def test_what_does_not_go_together() -> None:
             expand_classes(_examples(), columns=columns, to=to, seed=1)
     with pytest.raises(ValueError, match="same length"):
         Examples(rows=np.arange(2), copies=np.zeros(3), keys=np.zeros(3), targets=np.eye(3))
+
+
+def test_the_window_moves_in_training_only_if_asked() -> None:
+    def first_epoch(crop: RandomCrop, each_epoch: tuple[int, ...]) -> list[np.ndarray]:
+        augmentation = Augmentation(crop=crop, each_epoch=each_epoch)
+        dataset = training_dataset(IMAGES, _examples().take([3]), batch_size=1, seed=0, fold=0, augmentation=augmentation)
+        return [x.numpy() for x, _ in dataset.take(6)]
+
+    centre = IMAGES[_examples().rows[3], 2:10, 3:9]
+    for each_epoch in ((), (0, 1)):
+        assert all(np.array_equal(x[0], centre) for x in first_epoch(RandomCrop(8, 6, at_random=False), each_epoch))
+        assert len({x.tobytes() for x in first_epoch(RandomCrop(8, 6), each_epoch)}) > 2

@@ -12,8 +12,7 @@ def elsewhere(tmp_path_factory):
     """The manifest of other phantoms, of men and women."""
     folder = tmp_path_factory.mktemp("elsewhere")
     generate_phantom(folder / "set", patients_per_class=5, image_size=64, labels="binary", seed=9)
-    manifest = build_manifest([f"phantom:{folder / 'set'}"], labels="binary")
-    manifest["group_id"] = "other-" + manifest["group_id"]
+    manifest = build_manifest([f"other=phantom:{folder / 'set'}"], labels="binary")
     manifest["sex"] = ["F", "M"] * (len(manifest) // 2) + ["F"] * (len(manifest) % 2)
     write_manifest(manifest, folder / "other.csv")
     return folder / "other.csv"
@@ -35,6 +34,8 @@ def test_a_run_is_scored_elsewhere_by_model_and_as_a_whole(cxr, tmp_path, elsewh
     assert pd.read_csv(folder / "predictions.csv")["p_normal"].to_numpy() == pytest.approx(((tables[0] + tables[1]) / 2).to_numpy())
     ledger = pd.read_csv(tmp_path / "runs" / "test_readings.csv")
     assert len(ledger) == 1 and "official test" in ledger["split"][0]
+
+    assert "PHANTOM" in output
 
     code, _, errors = cxr("evaluate", str(run), "--on", str(run / "manifest.csv"), settings=())
     assert code == 2 and "belong to" in errors and "Traceback" not in errors

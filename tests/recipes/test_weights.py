@@ -58,6 +58,20 @@ def test_weights_of_the_same_folds_are_taken_and_start_the_base(tmp_path):
     assert np.array_equal(np.array(taken.get_layer(name).kernel), np.array(trained.get_layer(name).kernel))
 
 
+@pytest.mark.parametrize("new", [{"a1": "train", "b1": "test", "c1": "validation"}, {"a1": "validation", "b1": "test", "c1": "train"}])
+def test_a_validation_part_may_choose_twice_but_not_be_trained_on(tmp_path, new):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    old = run_directory(tmp_path / "old", {"a1": "train", "b1": "test", "c1": "validation"}, model=True)
+    fold = run_directory(tmp_path / "new", new)
+    section = ModelSection(name="mini_vgg", weights=str(old / "model.keras"))
+    if new["c1"] == "validation":
+        assert weights_of_fold(section, fold=0, folder=fold) == old / "model.keras"
+        return
+    with pytest.raises(ValueError, match="1 images that fold 0 holds out"):
+        weights_of_fold(section, fold=0, folder=fold)
+
+
 def test_unrecorded_weights_are_named(tmp_path, capsys):
     (tmp_path / "new").mkdir()
     fold = run_directory(tmp_path / "new", {"a1": "train", "b1": "test"})

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -85,7 +86,7 @@ def test_exit_codes(tmp_path, monkeypatch, job):
     for name, code in (("work", 0), ("refuse", USER_ERROR), ("stop", INTERRUPTED)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "job.json").write_text(json.dumps({"call": CALL.format(name), "arguments": {"value": 1}, "before": None}))
-        assert main(str(tmp_path / name)) == code
+        assert main(str(tmp_path / name), os.getppid()) == code
 
 
 def test_a_job_ends_when_the_run_that_started_it_is_killed(job, tmp_path):

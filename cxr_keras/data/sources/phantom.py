@@ -13,6 +13,11 @@ EXPECTED = "a finished phantom folder with phantom.json, manifest.csv, images/ a
 FREE_COLUMNS = ("mask_path", "pattern", "true_label", "fault")
 
 
+def holds_phantoms(manifest: pd.DataFrame) -> bool:
+    """Tell whether a manifest holds drawn images, whatever its source was called: only they have a mask, or a pattern, of their lesion."""
+    return any(column in manifest and manifest[column].fillna("").astype(str).ne("").any() for column in ("mask_path", "pattern"))
+
+
 def read(path: str | Path, *, patients: str | None = None) -> pd.DataFrame:
     """Read a phantom folder; the official split is kept, planted faults included.
 

@@ -1,0 +1,42 @@
+"""Readings of official test labels, noted where they happen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cxr_keras.config.schema import RunConfig
+from cxr_keras.evaluation import append_test_reading, image_ids_digest
+
+LEDGER_FILE = "test_readings.csv"
+HEADLINE = ("accuracy", "macro_f1", "macro_auroc")
+
+
+def ledger_of(config: RunConfig, run: Path) -> Path:
+    """The ledger of a run: the one that its config names, or the one beside it."""
+    return Path(config.evaluation.ledger or run.parent / LEDGER_FILE)
+
+
+def note_reading(ledger: Path, *, run: Path, where: str, image_ids: Iterable[str], scores: Mapping[str, Any]) -> int:
+    """Add a reading to the ledger.
+
+    Args:
+        ledger: the CSV file.
+        run: the run directory.
+        where: which official images were read, and for what.
+        image_ids: their ids.
+        scores: name -> {value}, as `score_predictions` gives them.
+
+    Returns:
+        How many readings of these very images the ledger holds.
+    """
+    names = list(image_ids)
+    return append_test_reading(
+        ledger,
+        run=f"{run.absolute().parent.name}/{run.name}",
+        split_name=where,
+        n_images=len(names),
+        image_ids_digest=image_ids_digest(names),
+        scores={name: scores[name]["value"] for name in HEADLINE},
+    )

@@ -1,0 +1,198 @@
+"""From pictures to stored features: one pass of a fixed network over what the store does not have yet."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from cxr_keras.features.shards import index_is_current, write_index, write_shard
+from cxr_keras.features.store import (
+    FORMAT,
+    FeatureStore,
+    check_disk_space,
+    free_shard_paths,
+    hold_store,
+    name_pictures,
+    open_store,
+    with_counts,
+)
+from cxr_keras.progress import track
+
+LAYERS = ("features", "embedding")
+"""What can be stored: the base's output, flattened, or the vector that the last layer reads."""
+
+BATCH_SIZE = 32
+"""Images a call of the network, always: the last batch is filled up. Another number of rows may sum in another order."""
+
+_SHARD_ROWS = 512
+_SHARD_BYTES = 64 * 10**6
+"""A kill loses at most one shard: 512 images, or fewer where 64 MB hold fewer."""
+
+# What does not change the numbers that a layer with given weights computes at inference.
+_IDLE_SETTINGS = ("name", "trainable", "seed")
+_IDLE_ENDINGS = ("_initializer", "_regularizer", "_constraint")
+
+
+def layer_model(model: keras.Model, layer: str) -> keras.Model:
+    """Give the part of a model from the image to one of `LAYERS`; it shares the model's layers.
+
+    Raises:
+        ValueError: the layer is neither, or the model does not have it.
+    """
+    if layer not in LAYERS:
+        near = difflib.get_close_matches(str(layer), LAYERS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"layer {layer!r}: expected one of {', '.join(LAYERS)}.{hint}")
+    if layer not in {each.name for each in model.layers}:
+        raise ValueError(f"the model {model.name} has no layer {layer!r}; build it with models_zoo.build, whose models have it.")
+    return keras.Model(model.inputs[0], model.get_layer(layer).output, name=f"{model.name}_{layer}")
+
+
+def describe_model(model: keras.Model, layer: str) -> dict[str, Any]:
+    """Say everything about a model that decides the numbers in `layer`; for the settings of a store.
+
+    Args:
+        model: a model of `models_zoo` with its weights.
+        layer: one of `LAYERS`.
+
+    Returns:
+        Plain values: `layer`, `dimensions`, `image_size`, `weights_sha256` over all arrays before `layer` in their order with their names,
+        `layers_sha256` over the layers' kinds and settings, `precision`, `keras` and `backend` with their versions, `device`.
+
+    Raises:
+        ValueError: as in `layer_model`.
+    """
+    part = layer_model(model, layer)
+    weights, kinds = hashlib.sha256(), []
+    for each in part.layers:
+        settings = {
+            name: value for name, value in each.get_config().items() if name not in _IDLE_SETTINGS and not name.endswith(_IDLE_ENDINGS)
+        }
+        kinds.append((type(each).__name__, settings))
+        for weight in each.weights:
+            array = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+            # The layer's own name is left out: Keras numbers unnamed layers on and on within a process.
+            weights.update(f"{len(kinds)} {type(each).__name__} {weight.name} {array.dtype} {array.shape}\n".encode())
+            weights.update(array.data)
+    backend = keras.backend.backend()
+    devices = keras.distribution.list_devices()
+    return {
+        "layer": layer,
+        "dimensions": int(np.prod(part.outputs[0].shape[1:])),
+        "image_size": list(part.inputs[0].shape[1:3]),
+        "weights_sha256": weights.hexdigest(),
+        "layers_sha256": hashlib.sha256(json.dumps(kinds, sort_keys=True).encode()).hexdigest(),
+        "precision": model.get_layer(layer).dtype_policy.name,
+        "keras": _minor(keras.__version__),
+        "backend": f"{backend} {_minor(importlib.import_module(backend).__version__)}",
+        "device": "gpu" if any(device.startswith("gpu") for device in devices) else "cpu",
+        "format": FORMAT,
+    }
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def extract_rows(
+    model: keras.Model,
+    wanted: pd.DataFrame,
+    batches_of: Callable[[np.ndarray], Iterable[Any]],
+    *,
+    root: str | Path,
+    settings: Mapping[str, Any],
+    variation: Mapping[str, Any] | None = None,
+    show_progress: bool = True,
+) -> FeatureStore:
+    """Open the features of these pictures, computing first what is not stored.
+
+    Args:
+        model: a model of `models_zoo` with its weights.
+        wanted: a table with the columns `image_id`, `label`, `group_id`, `sha256` and `copy` (0 for an original); identical
+            pictures are computed once.
+        batches_of: gives the pictures at these positions of `wanted` (int64, in the order given) as batches of `BATCH_SIZE`, the
+            last one smaller; each float32 (b, h, w, 1) in [0, 255].
+        root: the folder of all stores.
+        settings: `describe_model(model, layer)` and whatever decides about the pixels and the architecture.
+        variation: how the copies are made; needed if there are any.
+        show_progress: whether to show how far it is.
+
+    Returns:
+        The store, with the counts `reused` and `wanted`.
+
+    Raises:
+        ValueError: no rows, stored files that are damaged or were made otherwise, features that are not finite, or batches of another
+            size than asked for. Shards that are finished stay, and the same call continues.
+        OSError: not enough space on the disk (`ENOSPC`), found before the first picture.
+    """
+    if not len(wanted):
+        raise ValueError("there are no images, so there are no features to extract")
+    wanted = wanted.reset_index(drop=True).assign(picture=name_pictures(wanted, wanted["copy"].to_numpy(), variation))
+    # The same order for the same pictures, whatever the order of the manifest: originals first, as they are what runs share.
+    order = np.lexsort((wanted["picture"].to_numpy("S64"), wanted["copy"].to_numpy()))
+    unique = wanted.iloc[order].drop_duplicates("picture")
+    pictures = unique["picture"].to_numpy("S64")
+    store = open_store(root, settings, variation=variation)
+    found = store.find(pictures) >= 0
+    if not found.all() or not index_is_current(store.folder, store.shards):
+        with hold_store(store.folder, show_progress=show_progress):
+            store = open_store(root, settings, variation=variation)
+            found = store.find(pictures) >= 0
+            missing = unique[~found]
+            check_disk_space(store.folder, rows=len(missing), dimensions=store.dimensions)
+            if len(missing):
+                steps = _fill(store, layer_model(model, settings["layer"]), missing, batches_of(missing.index.to_numpy(np.int64)))
+                for _ in track(steps, total=len(missing), description="features") if show_progress else steps:
+                    pass
+            store = open_store(root, settings, variation=variation)
+            write_index(store.folder, store.shards, settings)
+    return with_counts(store, reused=int(found.sum()), wanted=len(unique))
+
+
+def _fill(store: FeatureStore, part: keras.Model, missing: pd.DataFrame, batches: Iterable[Any]) -> Iterator[None]:
+    """Compute and write shard after shard, yielding once an image."""
+    row_bytes = 4 * store.dimensions
+    # Whole batches, so that a continued extraction forms the same batches as an unbroken one.
+    rows_per_shard = max(1, min(_SHARD_ROWS, _SHARD_BYTES // row_bytes) // BATCH_SIZE) * BATCH_SIZE
+    paths, source = free_shard_paths(store.folder), iter(batches)
+    for first in range(0, len(missing), rows_per_shard):
+        rows = missing.iloc[first : first + rows_per_shard]
+        with write_shard(next(paths), rows, settings=store.settings, variation=store.variation) as features:
+            for start in range(0, len(rows), BATCH_SIZE):
+                image_ids = rows["image_id"].iloc[start : start + BATCH_SIZE]
+                values = _compute(part, next(source, ()), image_ids)
+                features[start : start + len(values)] = values
+                yield from (None for _ in image_ids)
+
+
+def _compute(part: keras.Model, batch: Any, image_ids: pd.Series) -> np.ndarray:
+    """Run the network on one batch, filled up to the usual size; float32 (b, d).
+
+    Raises:
+        ValueError: another number of pictures than names, or features that are not finite.
+    """
+    images = np.asarray(batch, dtype=np.float32)
+    if len(images) != len(image_ids):
+        raise ValueError(
+            f"a batch has {len(images)} pictures where {len(image_ids)} were asked for; batches_of must give {BATCH_SIZE} each"
+        )
+    count = len(images)
+    if count < BATCH_SIZE:
+        images = np.concatenate([images, np.zeros((BATCH_SIZE - count, *images.shape[1:]), np.float32)])
+    values = np.asarray(part.predict_on_batch(images))[:count].astype(np.float32).reshape(count, -1)
+    bad = ~np.isfinite(values).all(axis=1)
+    if bad.any():
+        raise ValueError(
+            f"the features of {image_ids.iloc[int(bad.argmax())]!r} are not finite in {part.layers[-1].dtype_policy.name}: "
+            "check the weights, or compute in float32."
+        )
+    return values

@@ -1,0 +1,169 @@
+"""Features of a config's images: the pixel cache, the base and the store brought together."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+import models_zoo
+from cxr_keras.config.schema import RunConfig
+from cxr_keras.data.augment import Augmentation, RandomCrop
+from cxr_keras.data.labels import class_order
+from cxr_keras.data.pipeline import Examples, evaluation_dataset, examples_of
+from cxr_keras.features import FeatureStore
+from cxr_keras.features.extract import BATCH_SIZE, LAYERS, describe_model, extract_rows
+from cxr_keras.pixels.decode import DecodeSettings
+from cxr_keras.recipes.batches import augmentation_of, cache_folder, open_cache
+from cxr_keras.recipes.weights import PARTS_FILE
+from cxr_keras.weights import resolve_weights
+from models_zoo.spec import keyword_defaults
+
+
+def extract_features(
+    config: RunConfig,
+    manifest: pd.DataFrame,
+    *,
+    layer: str,
+    show_progress: bool,
+    model: keras.Model | None = None,
+    training: Sequence[Examples] = (),
+) -> FeatureStore:
+    """Open the features of all images of a manifest, computing first what no earlier run has computed.
+
+    Args:
+        config: decides pixels, architecture, weights, precision and how copies are varied.
+        manifest: the images; labels and groups are only noted.
+        layer: "features" (flattened, h * w * c) or "embedding".
+        show_progress: whether to show how far it is and how many rows were reused.
+        model: the model whose weights are taken, such as that of a fold, built in the config's precision; None builds the config's own,
+            random weights drawn as those of fold 0.
+        training: training parts (`batches.expanded`), whose augmented copies are wanted too; parts of several folds may share copies.
+
+    Returns:
+        The store. `store.rows_of(manifest)` finds the rows of images, `store.rows_of(manifest.iloc[positions], copies)` those of examples,
+        see `positions_of`.
+
+    Raises:
+        ValueError: an unknown layer, weights that need a fold, images that cannot be read, or stored files that are damaged.
+        OSError: not enough space on the disk.
+    """
+    if layer not in LAYERS:
+        raise ValueError(f"layer {layer!r}: expected one of {', '.join(LAYERS)}.")
+    classes = class_order(manifest["label"])
+    model = model or _own_model(config, layer)
+    cache = open_cache(manifest, config, show_progress=show_progress)
+    originals = examples_of(manifest, cache, classes)
+    positions, copies = _pictures(originals, training)
+    pictures = dataclasses.replace(originals.take(positions), copies=copies)
+    augmentation = _augmentation(config, classes, with_copies=bool(copies.any()))
+
+    def batches_of(chosen: np.ndarray) -> Iterator[np.ndarray]:
+        part = pictures.take(chosen)
+        data = evaluation_dataset(cache.images, part, batch_size=BATCH_SIZE, augmentation=augmentation, seed=config.seed)
+        return (images for images, _ in data.as_numpy_iterator())
+
+    store = extract_rows(
+        model,
+        manifest.iloc[positions].assign(copy=copies),
+        batches_of,
+        root=cache_folder() / "features",
+        settings=_settings(config, model, layer),
+        variation=_variation(config, augmentation) if copies.any() else None,
+        show_progress=show_progress,
+    )
+    if show_progress:
+        shared = len(positions) - store.wanted
+        identical = f" ({shared:,} images are identical files and share a row)" if shared else ""
+        print(f"features: reused {store.reused:,} of {store.wanted:,}{identical}", file=sys.stderr)
+    return store
+
+
+def positions_of(examples: Examples, manifest: Examples) -> np.ndarray:
+    """Find the image of each example.
+
+    Args:
+        examples: some of a manifest's examples, in any order, copies included.
+        manifest: `examples_of` the manifest.
+
+    Returns:
+        int64 (len(examples),), rows of the manifest.
+
+    Raises:
+        ValueError: an example of another manifest.
+    """
+    order = np.argsort(manifest.keys)
+    places = order[np.minimum(np.searchsorted(manifest.keys[order], examples.keys), len(order) - 1)]
+    strange = manifest.keys[places] != examples.keys
+    if strange.any():
+        raise ValueError(f"{int(strange.sum())} of {len(examples)} examples are of images that the manifest does not have")
+    return places
+
+
+def _own_model(config: RunConfig, layer: str) -> keras.Model:
+    """Build the config's model as far as it is needed, in its precision.
+
+    Raises:
+        ValueError: the weights depend on the fold, or were trained by a run, whose training images must be kept apart.
+    """
+    name, weights, params = config.model.name, config.model.weights, config.model.params
+    path = resolve_weights(weights, architecture=name, parameters=params) if "{fold}" not in (weights or "") else None
+    if "{fold}" in (weights or "") or (isinstance(path, Path) and (path.parent / PARTS_FILE).exists()):
+        raise ValueError(
+            f"model.weights is {weights}, trained on images that a fold may hold out. Build the model with recipes.fold.build_model, which "
+            "checks that, and give it to extract_features."
+        )
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(config.training.precision)
+    try:
+        keras.utils.set_random_seed((config.seed * 1009) % 2**31)
+        if layer == "features":  # the head of VGG16 alone takes 500 MB
+            return models_zoo.build_base(name, config.data.image_size, weights=path, **params)
+        return models_zoo.build(name, config.data.image_size, 2, weights=path, **params)
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _pictures(originals: Examples, training: Sequence[Examples]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in the manifest and numbers of copy of everything that is wanted: the originals, then each copy once."""
+    positions, copies = [np.arange(len(originals))], [np.zeros(len(originals), np.int64)]
+    varied = [part.take(part.copies > 0) for part in training]
+    if pairs := [np.stack([positions_of(part, originals), part.copies], axis=1) for part in varied if len(part)]:
+        distinct = np.unique(np.concatenate(pairs), axis=0)
+        positions.append(distinct[:, 0])
+        copies.append(distinct[:, 1])
+    return np.concatenate(positions), np.concatenate(copies)
+
+
+def _augmentation(config: RunConfig, classes: tuple[str, ...], *, with_copies: bool) -> Augmentation | None:
+    """How copies are varied, or the centre crop alone; None where pictures are shown as they are stored."""
+    if with_copies:
+        return augmentation_of(config, classes)
+    return Augmentation(crop=RandomCrop(*config.data.image_size)) if config.data.stored_size else None
+
+
+def _variation(config: RunConfig, augmentation: Augmentation | None) -> dict[str, Any]:
+    """Everything that copies depend on beside their image and number; the window is that of the originals."""
+    kinds = {name: getattr(augmentation, name, None) for name in ("affine", "appearance")}
+    return {"seed": config.seed, **{name: kind and dataclasses.asdict(kind) for name, kind in kinds.items()}}
+
+
+def _settings(config: RunConfig, model: keras.Model, layer: str) -> dict[str, Any]:
+    """What the store is found by. Parameters are the base's alone for `features`, so that strategies with other heads share it."""
+    spec = models_zoo.get_spec(config.model.name)
+    taken = keyword_defaults(spec.base) if layer == "features" else spec.parameters
+    height, width = config.data.stored_size or config.data.image_size
+    decode = DecodeSettings(height=height, width=width, resize=config.data.resize, clahe=config.data.clahe)
+    return {
+        "architecture": config.model.name,
+        "parameters": {name: config.model.params.get(name, default) for name, default in taken.items()},
+        **describe_model(model, layer),
+        "decode": decode.as_dict(),
+        "crop": list(config.data.image_size) if config.data.stored_size else None,
+    }

@@ -143,7 +143,7 @@ def extract_rows(
     pictures = unique["picture"].to_numpy("S64")
     store = open_store(root, settings, variation=variation)
     found = store.find(pictures) >= 0
-    if not found.all() or not index_is_current(store.folder, store.shards):
+    if not found.all():
         with hold_store(store.folder, show_progress=show_progress):
             store = open_store(root, settings, variation=variation)
             found = store.find(pictures) >= 0
@@ -155,6 +155,11 @@ def extract_rows(
                     pass
             store = open_store(root, settings, variation=variation)
             write_index(store.folder, store.shards, settings)
+    elif not index_is_current(store.folder, store.shards):
+        # A killed process left it so, or one at work that will write it: not worth waiting for.
+        with hold_store(store.folder, wait=False) as held:
+            if held:
+                write_index(store.folder, open_store(root, settings).shards, settings)
     return with_counts(store, reused=int(found.sum()), wanted=len(unique))
 
 

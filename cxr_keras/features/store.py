@@ -43,6 +43,9 @@ class FeatureStore:
         settings: what they were made with; `dimensions` is the number d of features a row.
         variation: how augmented copies are made, or None where only originals are looked up.
         shards: the files in the order of the rows.
+        starts: int64 (shards + 1,), the first row of each shard, and the number of all rows.
+        pictures: bytes (n,), the pictures in ascending order, and
+        rows: int64 (n,), the row of each.
         reused: how many of the rows that the last extraction wanted were there already.
         wanted: how many rows that were.
     """
@@ -257,19 +260,30 @@ def check_disk_space(folder: Path, *, rows: int, dimensions: int) -> None:
 
 
 @contextlib.contextmanager
-def hold_store(folder: Path, *, show_progress: bool) -> Iterator[None]:
+def hold_store(folder: Path, *, show_progress: bool = False, wait: bool = True) -> Iterator[bool]:
     """Let one process at a time add rows; leftovers of a killed one are removed.
 
     The file `.lock` stays, only the kernel's lock on it counts.
+
+    Args:
+        folder: the store's folder; it is made.
+        show_progress: whether to say that another process is waited for.
+        wait: whether to wait for it at all.
+
+    Yields:
+        Whether the store is held; without `wait` another process may hold it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if not wait:
+                yield False
+                return
             if show_progress:
                 print(f"another process is computing these features in {folder}; waiting for it", file=sys.stderr, flush=True)
             fcntl.flock(stream, fcntl.LOCK_EX)
         for leftover in folder.glob(".*.partial.h5"):
             leftover.unlink()
-        yield
+        yield True

@@ -64,6 +64,11 @@ class FeatureStore:
         return int(self.starts[-1])
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and features a row, as an array has them."""
+        return len(self), self.dimensions
+
+    @property
     def dimensions(self) -> int:
         """Number of features a row."""
         return int(self.settings["dimensions"])

@@ -24,11 +24,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cxr_keras"
 
 
+def decode_settings(config: RunConfig) -> DecodeSettings:
+    """How the config's files become pixels, at the size that is stored."""
+    height, width = config.data.stored_size or config.data.image_size
+    return DecodeSettings(height=height, width=width, resize=config.data.resize, clahe=config.data.clahe)
+
+
 def open_cache(manifest: pd.DataFrame, config: RunConfig, *, show_progress: bool) -> PixelCache:
     """Open (or fill) the pixel cache for these images at the config's size."""
-    height, width = config.data.stored_size or config.data.image_size
-    settings = DecodeSettings(height=height, width=width, resize=config.data.resize, clahe=config.data.clahe)
-    return open_pixel_cache(manifest, settings, cache_dir=cache_folder() / "pixels", show_progress=show_progress)
+    return open_pixel_cache(manifest, decode_settings(config), cache_dir=cache_folder() / "pixels", show_progress=show_progress)
 
 
 def expanded(examples: Examples, config: RunConfig, classes: tuple[str, ...]) -> Examples:

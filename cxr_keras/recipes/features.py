@@ -19,8 +19,7 @@ from cxr_keras.data.labels import class_order
 from cxr_keras.data.pipeline import Examples, evaluation_dataset, examples_of
 from cxr_keras.features import FeatureStore
 from cxr_keras.features.extract import BATCH_SIZE, LAYERS, describe_model, extract_rows
-from cxr_keras.pixels.decode import DecodeSettings
-from cxr_keras.recipes.batches import augmentation_of, cache_folder, open_cache
+from cxr_keras.recipes.batches import augmentation_of, cache_folder, decode_settings, open_cache
 from cxr_keras.recipes.weights import PARTS_FILE
 from cxr_keras.weights import resolve_weights
 from models_zoo.spec import keyword_defaults
@@ -158,12 +157,10 @@ def _settings(config: RunConfig, model: keras.Model, layer: str) -> dict[str, An
     """What the store is found by. Parameters are the base's alone for `features`, so that strategies with other heads share it."""
     spec = models_zoo.get_spec(config.model.name)
     taken = keyword_defaults(spec.base) if layer == "features" else spec.parameters
-    height, width = config.data.stored_size or config.data.image_size
-    decode = DecodeSettings(height=height, width=width, resize=config.data.resize, clahe=config.data.clahe)
     return {
         "architecture": config.model.name,
         "parameters": {name: config.model.params.get(name, default) for name, default in taken.items()},
         **describe_model(model, layer),
-        "decode": decode.as_dict(),
+        "decode": decode_settings(config).as_dict(),
         "crop": list(config.data.image_size) if config.data.stored_size else None,
     }

@@ -15,7 +15,8 @@ from cxr_keras.runs.files import write_atomically
 
 FILE_FORMAT = 1
 
-# AttributeError and TypeError: np.load gives a bare array for a .npy file, which is no archive. The last three: damaged zip structure.
+# AttributeError and TypeError: np.load gives a bare array for a .npy file, which is no archive. The last three: what zipfile raises for a
+# damaged archive, NotImplementedError among them where a changed byte asks for a compression that it does not know.
 _UNREADABLE = (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
@@ -113,18 +114,7 @@ def load_linear_model(path: str | Path, *, feature_key: str) -> LinearModel:
         # Opened here: np.load leaves its own handle open when it fails.
         with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
             content = {name: archive[name] for name in archive.files}
-    # AttributeError and TypeError: np.load gives a bare array for a .npy file, which is no archive.
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        AttributeError,
-        TypeError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-    ) as error:
+    except _UNREADABLE as error:
         raise ValueError(f"{path} is no readable linear model ({type(error).__name__}: {error}). {_AGAIN}") from error
     expected = {"file_format", "feature_key", *(field.name for field in fields(LinearModel))}
     if "file_format" not in content or content["file_format"].tolist() != FILE_FORMAT:

@@ -1,24 +1,9 @@
 import os
-import sys
 
 import pytest
 
 from cxr_keras.cli import app as application
 from cxr_keras.data.phantom import generate_phantom
-
-
-@pytest.fixture
-def cxr(tmp_path, monkeypatch, capfd):
-    """Runs a command line in this interpreter and an empty folder; gives exit code, output and error lines."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cxr", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            application.main()
-        return ended.value.code, *capfd.readouterr()
-
-    return command
 
 
 def test_help_and_listings(cxr):

@@ -1,27 +1,10 @@
 """`cxr weights convert`."""
 
-import sys
-
 import keras
 import pytest
 
 import models_zoo
-from cxr_keras.cli import app as application
 from cxr_keras.weights import convert
-
-
-@pytest.fixture
-def cxr(tmp_path, monkeypatch, capfd):
-    """Runs a command line in this interpreter and an empty folder; gives exit code, output and error lines."""
-    monkeypatch.chdir(tmp_path)
-
-    def command(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cxr", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            application.main()
-        return ended.value.code, *capfd.readouterr()
-
-    return command
 
 
 @pytest.mark.parametrize(

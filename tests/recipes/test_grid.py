@@ -1,8 +1,10 @@
 import pandas as pd
 import pytest
 
+from cxr_keras.cli.app import GRID_SAMPLE
 from cxr_keras.config.loader import load_config
 from cxr_keras.recipes.grid import MODELS, PAPER_STRATEGIES, cell_config, paper_layout, run_grid
+from cxr_keras.recipes.weights import check_model
 from cxr_keras.runs.files import read_json
 
 
@@ -14,6 +16,13 @@ def test_every_cell_of_the_paper_equals_its_shipped_config():
             cell = cell_config(base, model=model, strategy=strategy)
             own = {"name", "description"}
             assert cell.model_dump(exclude=own) == shipped.model_dump(exclude=own)
+
+
+def test_the_sample_fits_every_cell_of_the_paper():
+    sample = load_config("resnet50", GRID_SAMPLE, sample=True)
+    for model in MODELS:
+        cell = cell_config(sample, model=model, strategy="two_stage")
+        check_model(cell.model, image_size=cell.data.image_size, folds=range(1))
 
 
 def test_the_layout_is_that_of_the_papers_table():

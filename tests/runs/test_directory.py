@@ -30,6 +30,15 @@ def test_another_run_is_refused_with_the_difference(tmp_path, change, message):
         open_it(tmp_path, **change)
 
 
+def test_a_run_killed_between_its_first_files_begins_again(tmp_path):
+    (tmp_path / "config.yaml").write_text("name: a\n")
+    (tmp_path / ".state.0a1b2c3d.partial.npz").write_bytes(b"half")
+    with hold_run_directory(tmp_path):
+        assert not list(tmp_path.glob(".*.partial*"))
+        continued = open_run_directory(tmp_path, verb="cv", config_yaml="name: a\n", settings={"name": "a"}, data_digest="d")
+    assert not continued and (tmp_path / "run.json").exists()
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.doc").write_text("")
     with pytest.raises(ValueError, match=r"no run \(thesis.doc\)"):

@@ -122,6 +122,20 @@ def test_interrupted_training_ends_bit_equal_to_an_unbroken_one(data, images, tm
         pd.testing.assert_frame_equal(*histories)
 
 
+def test_half_precision_resumes_with_the_scaling_of_its_loss(data, tmp_path):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        unbroken = small_model()
+        fit(unbroken, (ALL,), data, tmp_path / "unbroken")
+        with pytest.raises(KeyboardInterrupt):
+            fit(small_model(), (ALL,), data, tmp_path / "stopped", Quiet(1))
+        resumed = small_model(seed=7)
+        fit(resumed, (ALL,), data, tmp_path / "stopped")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert all(np.array_equal(a, b) for a, b in zip(unbroken.get_weights(), resumed.get_weights(), strict=True))
+
+
 def test_best_epoch_is_put_back(data, tmp_path):
     import dataclasses
 

@@ -1,0 +1,1 @@
+"""What a network looks at: maps over the image, checks of these maps, and embeddings."""

@@ -173,6 +173,10 @@ class EvaluationSection(Section):
     batch_size: int = Field(64, ge=1)
     validation_appearance: AppearanceSection | None = Field(
         None, description="a change of look that validation images get, so that they resemble images of elsewhere"
+    target_sensitivity: float = Field(0.95, gt=0, lt=1, description="what the operating points of high sensitivity must reach")
+    prevalence: float | None = Field(
+        None, gt=0, lt=1, description="share of sick among those who will be tested, for predictive values; by default none are given"
+    )
     )
     ledger: str | None = Field(
         None, description="where readings of official test labels are noted; default test_readings.csv beside the run"

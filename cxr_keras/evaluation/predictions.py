@@ -39,7 +39,9 @@ def probability_columns(classes: Iterable[str]) -> list[str]:
     return [PROBABILITY_PREFIX + name for name in classes]
 
 
-def predictions_table(manifest: pd.DataFrame, probabilities: np.ndarray, classes: Sequence[str], *, fold: int) -> pd.DataFrame:
+def predictions_table(
+    manifest: pd.DataFrame, probabilities: np.ndarray, classes: Sequence[str], *, fold: int, part: str | None = None
+) -> pd.DataFrame:
     """Make the table of one fold.
 
     Args:
@@ -47,6 +49,7 @@ def predictions_table(manifest: pd.DataFrame, probabilities: np.ndarray, classes
         probabilities: float (n, k), in the order of the manifest.
         classes: k names in the order of the columns.
         fold: number of the fold.
+        part: "validation" or "test", which becomes a column, so that thresholds can refuse to be chosen on test rows.
 
     Returns:
         One row an image, in the order of the manifest.
@@ -55,7 +58,7 @@ def predictions_table(manifest: pd.DataFrame, probabilities: np.ndarray, classes
     table.insert(2, "fold", fold)
     for index, column in enumerate(probability_columns(classes)):
         table[column] = probabilities[:, index]
-    return table
+    return table if part is None else table.assign(part=part)
 
 
 def read_predictions(path: str | Path, *, classes: Sequence[str] | None = None) -> pd.DataFrame:

@@ -19,6 +19,7 @@ DEFINITIONS = {
     "auprc": "average precision: steps, no interpolation",
     "brier": "mean over images of the squared error summed over all classes, 0 to 2 (Brier 1950); in a binary problem "
     "twice the one-column form",
+    "log_loss": "mean of -log of the true class's probability, in nats; a probability below 2.2e-16 counts as that",
     "expected_calibration_error": f"{CALIBRATION_BINS} equal-width bins of the highest probability, weighted by images; "
     "resampling adds noise to the bins, so its interval leans upward",
     "undefined": "null: a score without a denominator (precision of a class never predicted, AUROC with one class) and any "

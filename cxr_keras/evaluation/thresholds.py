@@ -1,65 +1,172 @@
 """Operating points of a binary problem: where the probability of the positive class becomes the word "positive".
 
-A threshold is chosen on rows that it is never scored on: those of a validation part, or in cross-validation for each fold those of the
-other folds. Its own uncertainty is not in the intervals, which draw the scored patients again and keep the threshold.
+A threshold is chosen on rows that it is never scored on (`cxr_keras.evaluation.fitting`): those of a validation part, or in
+cross-validation for each fold those of the other folds.
+
+The threshold "sensitive" reaches the target on the rows it is chosen on, and in about half of all studies misses it on new patients. The
+threshold "guaranteed" keeps it with a stated confidence. It is an order statistic: let the sick patients of the fitting rows be n, each
+with the least probability of their sick images, sorted; the threshold is at most the (m + 1)-th of them, so at most m patients lie below.
+The share of all patients below that order statistic has the distribution Beta(m + 1, n - m) whatever the distribution of the
+probabilities, so the promise holds with confidence 1 - P(Binomial(n, 1 - target) <= m); m is the largest number that keeps this at the
+confidence or above (Wilks 1941, Determination of sample sizes for setting tolerance limits). The same m is the largest for which the
+one-sided lower Clopper-Pearson bound of (n - m) / n reaches the target. As m depends on n alone and not on the probabilities, choosing
+and promising on the same rows is no double use of them; ties only make the promise safer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
-from cxr_keras.evaluation.intervals import DRAWS, group_draws, percentile_interval
+from cxr_keras.evaluation.calls import score_calls
+from cxr_keras.evaluation.fitting import Fitted, FittingRows, check_rows, fitting_rows
+from cxr_keras.evaluation.intervals import DRAWS
 from cxr_keras.evaluation.predictions import PROBABILITY_PREFIX, class_names
 
 SENSITIVITY = 0.95
-"""What the operating point of high sensitivity must reach where it is chosen; a missed pneumonia weighs more than a false alarm."""
+"""Default of the sensitivity to reach, high because a missed pneumonia weighs more than a false alarm."""
 
-CRITERIA = {
-    "youden": "highest sensitivity + specificity",
-    "sensitive": f"highest specificity with a sensitivity of {SENSITIVITY:.2f} or more",
-}
+CONFIDENCE = 0.95
+"""In how many of all studies the guaranteed threshold keeps its promise, at least."""
 
-SCORES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1")
+CRITERIA = ("youden", "sensitive", "guaranteed")
+
+PROMISE = (
+    "patients are drawn independently, images of one patient depend on each other in any way, and the patients to come are of the same "
+    "population and seen by the same model; what is promised is the share of patients of whom every image of the class is found"
+)
+"""What a guaranteed threshold assumes and promises, written beside it."""
+
+POOLED_FOLDS = (
+    "the rows it is chosen on were predicted by the models of several folds, so it holds for one model as far as these give alike "
+    "probabilities"
+)
+"""What is assumed besides where the rows are those of several folds."""
 
 
-def choose_threshold(positive: np.ndarray, probabilities: np.ndarray, *, criterion: str) -> float:
-    """Choose the probability from which an image is called positive.
+@dataclass(frozen=True)
+class Promise:
+    """How far a number of patients lets a sensitivity be promised.
 
-    Candidates lie half-way between neighbouring probabilities that occur, and at 0; so no image sits on the threshold. Of
-    equally good ones the nearest to 0.5 is taken.
+    Attributes:
+        target: the sensitivity that is promised, 0 to 1.
+        patients: patients of the positive class, n.
+        may_miss: how many of them may lie below the threshold, m; `None` where even none is too many.
+        needed: patients that are needed for any promise.
+    """
+
+    target: float
+    patients: int
+    may_miss: int | None
+    needed: int
+
+    @property
+    def shortage(self) -> str:
+        """Why no threshold can promise the target, or ""."""
+        if self.may_miss is not None:
+            return ""
+        return (
+            f"no threshold can promise a sensitivity of {self.target:g} with {CONFIDENCE:.0%} confidence: that takes {self.needed} "
+            f"patients of the positive class, and there are {self.patients} to choose on"
+        )
+
+
+def promise_of(patients: int, *, target: float = SENSITIVITY) -> Promise:
+    """Tell how many patients may lie below a threshold that promises a sensitivity.
 
     Args:
-        positive: bool (n,), whether the image is of the positive class.
-        probabilities: float (n,), of the positive class.
-        criterion: one of `CRITERIA`.
+        patients: patients of the positive class among the rows to choose on.
+        target: the sensitivity, between 0 and 1.
+
+    Raises:
+        ValueError: the target is not between 0 and 1.
+    """
+    check_target(target)
+    # ppf gives the least m with P(X <= m) >= alpha, which is one too many unless it is met exactly.
+    alpha = 1 - CONFIDENCE
+    least = int(stats.binom.ppf(alpha, patients, 1 - target)) if patients else 0
+    may_miss = least if stats.binom.cdf(least, patients, 1 - target) <= alpha else least - 1
+    needed = math.ceil(math.log(alpha) / math.log(target) - 1e-9)
+    return Promise(target, patients, may_miss if may_miss >= 0 else None, needed)
+
+
+def check_target(target: float) -> None:
+    """Raise ValueError unless a sensitivity lies between 0 and 1, both left out."""
+    if not 0 < target < 1:
+        raise ValueError(f"the target sensitivity is {target}; give a number between 0 and 1, such as {SENSITIVITY}.")
+
+
+def choose_threshold(rows: FittingRows, *, criterion: str, target: float = SENSITIVITY) -> Fitted:
+    """Choose the probability from which an image is called positive.
+
+    Candidates lie half-way between neighbouring probabilities that occur, and at 0; so no image sits on the threshold.
+
+    Args:
+        rows: predictions of two classes, of which the last is the positive one.
+        criterion: "youden", the highest sensitivity + specificity; "sensitive", the highest specificity among those that reach the target
+            on these rows (of equally good ones the nearest to 0.5, as for "youden"); "guaranteed", the highest that promises the target.
+        target: the sensitivity to reach.
 
     Returns:
         The threshold t in [0, 1]; positive means p >= t.
 
     Raises:
-        ValueError: unknown criterion, or rows of one class only.
+        TypeError: `rows` is a bare table.
+        ValueError: unknown criterion, rows of one class only or of more than two classes, or too few patients for a promise.
     """
+    check_rows(rows)
     if criterion not in CRITERIA:
         raise ValueError(f"criterion is {criterion!r}; expected one of {', '.join(CRITERIA)}.")
+    check_target(target)
+    classes = class_names(rows.table)
+    if len(classes) != 2:
+        raise ValueError(f"a threshold is of two classes; these are {', '.join(classes)}.")
+    positive = (rows.table["label"] == classes[1]).to_numpy()
     if positive.all() or not positive.any():
         raise ValueError("a threshold cannot be chosen on images of one class; give images of both.")
+    probabilities = rows.table[PROBABILITY_PREFIX + classes[1]].to_numpy(float)
     values, inverse = np.unique(probabilities, return_inverse=True)
     candidates = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2])
+    if criterion == "guaranteed":
+        return Fitted(_highest_promising(rows, probabilities, positive, candidates=candidates, target=target), rows)
     # Candidate i calls positive every image whose distinct value has the number i or more.
     found = np.cumsum(np.bincount(inverse, weights=positive, minlength=len(values))[::-1])[::-1]
     alarms = np.cumsum(np.bincount(inverse, weights=~positive, minlength=len(values))[::-1])[::-1]
     sensitivity, specificity = found / found[0], 1 - alarms / alarms[0]
-    merit = sensitivity + specificity if criterion == "youden" else np.where(sensitivity >= SENSITIVITY, specificity, -1.0)
+    merit = sensitivity + specificity if criterion == "youden" else np.where(sensitivity >= target, specificity, -1.0)
     best = np.flatnonzero(merit >= merit.max() - 1e-12)
-    return float(candidates[best[np.argmin(np.abs(candidates[best] - 0.5))]])
+    return Fitted(float(candidates[best[np.argmin(np.abs(candidates[best] - 0.5))]]), rows)
+
+
+def _highest_promising(
+    rows: FittingRows, probabilities: np.ndarray, positive: np.ndarray, *, candidates: np.ndarray, target: float
+) -> float:
+    least = least_of_patients(rows.table["group_id"].to_numpy()[positive], probabilities[positive])
+    promise = promise_of(len(least), target=target)
+    if promise.may_miss is None:
+        raise ValueError(f"{promise.shortage}. Give more patients, or a lower target.")
+    return float(candidates[candidates <= least[promise.may_miss]].max())
+
+
+def least_of_patients(groups: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The least probability of each patient's images, sorted: float64 (patients,)."""
+    return np.sort(pd.Series(probabilities).groupby(groups).min().to_numpy())
 
 
 def operating_points(
-    table: pd.DataFrame, validation: pd.DataFrame | None = None, *, draws: int = DRAWS, seed: int = 0
+    table: pd.DataFrame,
+    validation: pd.DataFrame | None = None,
+    *,
+    target: float = SENSITIVITY,
+    prevalence: float | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> list[dict[str, Any]] | None:
     """Score a binary predictions table at 0.5 and at thresholds that were chosen elsewhere.
 
@@ -67,93 +174,105 @@ def operating_points(
         table: predictions of held-out images, as `validate_predictions` gives them. With several folds each fold's thresholds are chosen
             on the rows of the others.
         validation: predictions of a validation part, for a table of one fold; without it only 0.5 is scored there.
+        target: the sensitivity of the points "sensitive" and "guaranteed".
+        prevalence: share of sick among those who will be tested, for predictive values; `None` leaves these out.
         draws: bootstrap resamples of patients.
         seed: of the resamples.
 
     Returns:
         None for more than two classes. Else for each operating point: name, criterion, chosen_on, thresholds (fold -> threshold),
-        locked (the threshold for images of elsewhere: the validation part's, or the one of all out-of-fold rows), and scores
-        {name: {value, low, high}}. Only 0.5 where the rows to choose on are of one class.
+        locked (the threshold for images of elsewhere: the validation part's, or the one of all out-of-fold rows), scores
+        {name: {value, low, high}}, and the prevalence if one is given. A guaranteed point also holds promise (target, confidence, patients
+        and may_miss, both the least over the folds, and assumes); where the patients are too few, it has a reason instead of thresholds
+        and scores. Only 0.5 where the rows to choose on are of one class.
+
+    Raises:
+        ValueError: the validation part shares images or patients with the table, or target or prevalence are not between 0 and 1.
     """
+    check_target(target)
     classes = class_names(table)
     if len(classes) != 2:
         return None
     folds = sorted(set(table["fold"]))
-    half: dict[str, Any] = {
-        "name": "0.5",
-        "criterion": "fixed",
-        "chosen_on": "nothing",
-        "thresholds": dict.fromkeys(folds, 0.5),
-        "locked": 0.5,
-    }
-    points = [half]
-    others = [table[table["fold"] != fold] for fold in folds] if len(folds) > 1 else [table if validation is None else validation]
-    choosable = all(rows["label"].nunique() == 2 for rows in others)
-    for criterion in CRITERIA if choosable else ():
-        if len(folds) > 1:
-            chosen = {fold: _chosen_on(table[table["fold"] != fold], criterion) for fold in folds}
-            points.append(_point(criterion, "the other folds", chosen, _chosen_on(table, criterion)))
-        elif validation is not None:
-            threshold = _chosen_on(validation, criterion)
-            points.append(_point(criterion, "the validation part", dict.fromkeys(folds, threshold), threshold))
+    fixed = {"name": "0.5", "criterion": "fixed", "chosen_on": "nothing", "thresholds": dict.fromkeys(folds, 0.5), "locked": 0.5}
+    points: list[dict[str, Any]] = [fixed]
+    rows = fitting_rows(table, validation)
+    if rows is not None and all(part.table["label"].nunique() == 2 for part in rows[0].values()):
+        points += [_point(criterion, rows, table, target=target) for criterion in CRITERIA]
     for point in points:
+        if prevalence is not None:
+            point["prevalence"] = prevalence
+        if "reason" in point:
+            continue
         called = table[PROBABILITY_PREFIX + classes[1]].to_numpy() >= table["fold"].map(point["thresholds"]).to_numpy()
-        point["scores"] = score_calls(table, called, positive=classes[1], draws=draws, seed=seed)
+        point["scores"] = score_calls(table, called, positive=classes[1], prevalence=prevalence, draws=draws, seed=seed)
         point["thresholds"] = {str(fold): threshold for fold, threshold in point["thresholds"].items()}
     return points
 
 
-def score_calls(table: pd.DataFrame, called: np.ndarray, *, positive: str, draws: int, seed: int) -> dict[str, dict[str, float | None]]:
-    """Score yes-or-no calls with patient-level bootstrap intervals.
+def score_locked(
+    points: Sequence[Mapping[str, Any]], table: pd.DataFrame, *, prevalence: float | None = None, draws: int = DRAWS, seed: int = 0
+) -> list[dict[str, Any]]:
+    """Score thresholds that a run has locked on images from elsewhere; nothing is chosen here.
 
     Args:
-        table: group_id and label of each image.
-        called: bool (n,), whether the image is called positive.
-        positive: name of the positive class.
-        draws: resamples.
+        points: from `operating_points`, as they lie in a run's metrics.json.
+        table: predictions of images of which none served to choose; the caller makes sure of that, because the file holds no rows.
+        prevalence: as for `operating_points`.
+        draws: bootstrap resamples of patients.
         seed: of the resamples.
 
     Returns:
-        Each of `SCORES` -> value, low, high, dropped_draws; None where undefined.
+        The points in the same form, with the scores of these images; a point that has no threshold keeps its reason.
     """
-    truth = (table["label"] == positive).to_numpy()
-    groups = np.unique(table["group_id"].to_numpy(dtype=str), return_inverse=True)[1]
-    cells = np.stack([truth & called, truth & ~called, ~truth & called, ~truth & ~called], axis=1)
-    counts = np.zeros((groups.max() + 1, 4))
-    np.add.at(counts, groups, cells)
-    plain = _scores_of_counts(counts.sum(axis=0, keepdims=True))
-    several = len(counts) > 1 and draws
-    samples = [_scores_of_counts(drawn @ counts) for drawn in group_draws(len(counts), draws=draws, seed=seed)] if several else []
-    result = {}
-    for name in SCORES:
-        low, high, dropped = percentile_interval(np.concatenate([block[name] for block in samples])) if samples else (None, None, 0)
-        value = float(plain[name][0])
-        result[name] = {"value": None if np.isnan(value) else value, "low": low, "high": high, "dropped_draws": dropped}
-    return result
+    positive = class_names(table)[-1]
+    scored = []
+    for point in points:
+        told = {key: value for key, value in point.items() if key != "prevalence"}
+        told |= {} if prevalence is None else {"prevalence": prevalence}
+        if point["locked"] is not None:
+            called = table[PROBABILITY_PREFIX + positive].to_numpy() >= point["locked"]
+            told["scores"] = score_calls(table, called, positive=positive, prevalence=prevalence, draws=draws, seed=seed)
+            told["thresholds"] = {str(fold): point["locked"] for fold in sorted(set(table["fold"]))}
+            told["chosen_on"] = "nothing" if point["chosen_on"] == "nothing" else "the run's own images by its single models; locked"
+        scored.append(told)
+    return scored
 
 
-def _scores_of_counts(counts: np.ndarray) -> Mapping[str, np.ndarray]:
-    """Scores of float64 (d, 4): found, missed, false alarms, rightly left alone; nan where there is no denominator."""
-    found, missed, alarms, alone = counts.T
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sensitivity, specificity = found / (found + missed), alone / (alone + alarms)
-        return {
-            "accuracy": (found + alone) / counts.sum(axis=1),
-            "balanced_accuracy": (sensitivity + specificity) / 2,
-            "sensitivity": sensitivity,
-            "specificity": specificity,
-            "precision": found / (found + alarms),
-            "f1": 2 * found / (2 * found + missed + alarms),
+def _point(criterion: str, rows: tuple[dict[int, FittingRows], FittingRows], table: pd.DataFrame, *, target: float) -> dict[str, Any]:
+    of_folds, of_all = rows
+    words = {
+        "youden": "highest sensitivity + specificity",
+        "sensitive": f"highest specificity with a sensitivity of {target:g} or more where it was chosen",
+        "guaranteed": f"sensitivity of {target:g} or more for new patients, with {CONFIDENCE:.0%} confidence",
+    }
+    point: dict[str, Any] = {
+        "name": criterion,
+        "criterion": words[criterion],
+        "chosen_on": next(iter(of_folds.values())).origin,
+        "thresholds": {},
+        "locked": None,
+        "scores": None,
+    }
+    if criterion == "guaranteed":
+        fewest = min((_promise(part, target) for part in (*of_folds.values(), of_all)), key=lambda promise: promise.patients)
+        point["promise"] = {
+            "target": target,
+            "confidence": CONFIDENCE,
+            "patients": fewest.patients,
+            "may_miss": fewest.may_miss,
+            "assumes": PROMISE + (f"; {POOLED_FOLDS}" if len(of_folds) > 1 else ""),
         }
+        if fewest.shortage:
+            return point | {"reason": fewest.shortage}
+    point["thresholds"] = {
+        fold: choose_threshold(part, criterion=criterion, target=target).for_rows(table[table["fold"] == fold])
+        for fold, part in of_folds.items()
+    }
+    # For images from elsewhere; it is scored on none of these rows.
+    return point | {"locked": choose_threshold(of_all, criterion=criterion, target=target).value}
 
 
-def _point(criterion: str, chosen_on: str, thresholds: dict[int, float], locked: float) -> dict[str, Any]:
-    return {"name": criterion, "criterion": CRITERIA[criterion], "chosen_on": chosen_on, "thresholds": thresholds, "locked": locked}
-
-
-def _chosen_on(table: pd.DataFrame, criterion: str) -> float:
-    """Choose on the rows of a predictions table."""
-    positive = class_names(table)[1]
-    return choose_threshold(
-        (table["label"] == positive).to_numpy(), table[PROBABILITY_PREFIX + positive].to_numpy(float), criterion=criterion
-    )
+def _promise(rows: FittingRows, target: float) -> Promise:
+    sick = rows.table.loc[rows.table["label"] == class_names(rows.table)[1], "group_id"]
+    return promise_of(sick.nunique(), target=target)

@@ -1,8 +1,7 @@
-"""`cxr evaluate RUN --on MANIFEST`: a finished run on labelled images from elsewhere, its thresholds locked."""
+"""`cxr evaluate RUN --on MANIFEST`: a finished run on labelled images from elsewhere, its thresholds and temperature locked."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest
 from cxr_keras.data.pipeline import examples_of
 from cxr_keras.evaluation import predictions_table, score_predictions
+from cxr_keras.evaluation.calibration import score_locked_temperature
 from cxr_keras.evaluation.predictions import probability_columns
-from cxr_keras.evaluation.thresholds import score_calls
+from cxr_keras.evaluation.thresholds import score_locked
 from cxr_keras.recipes.batches import batches_in_order, open_cache
 from cxr_keras.recipes.readings import ledger_of, note_reading
-from cxr_keras.recipes.results import write_results
+from cxr_keras.recipes.results import CALIBRATED_FILE, write_results
 from cxr_keras.recipes.run import announce_phantom, data_provenance
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import read_json, write_csv
@@ -29,15 +29,19 @@ OF_THE_RUN = ("pixels", "epochs", "seeds", "weights", "model", "strategy", "trai
 """What a run's provenance says of its training; the rest is of its own images."""
 
 
-def evaluate_run(run: str | Path, manifest_path: str | Path, *, folder: str | Path | None = None) -> dict[str, Any]:
+def evaluate_run(
+    run: str | Path, manifest_path: str | Path, *, folder: str | Path | None = None, prevalence: float | None = None
+) -> dict[str, Any]:
     """Predict labelled images with every model of a finished run, and score each model and their ensemble.
 
-    The ensemble is the mean probability of the folds' models. Thresholds are those that the run locked; nothing is chosen here.
+    The ensemble is the mean probability of the folds' models. Thresholds and temperature are those that the run locked; nothing is
+    fitted here.
 
     Args:
         run: a run directory of `cxr cv` or `cxr train` with its models.
         manifest_path: a CSV made by `cxr data build`, with the classes of the run.
         folder: where the results go; by default `RUN/on-<manifest's name>`.
+        prevalence: share of sick among those who will be tested, for predictive values; by default the run's `evaluation.prevalence`.
 
     Returns:
         The scores of the ensemble with its provenance, as in `metrics.json`; `by_model` holds those of the single models.
@@ -66,7 +70,11 @@ def evaluate_run(run: str | Path, manifest_path: str | Path, *, folder: str | Pa
     own = read_json(run / "metrics.json")
     draws, seed = config.evaluation.bootstrap_draws, config.seed
     by_model = {name: score_predictions(table, draws=draws, seed=seed)["scores"] for name, table in tables.items()}
-    points = locked_points(own.get("operating_points") or (), ensemble, classes, draws=draws, seed=seed)
+    prevalence = config.evaluation.prevalence if prevalence is None else prevalence
+    points = score_locked(own.get("operating_points") or (), ensemble, prevalence=prevalence, draws=draws, seed=seed)
+    calibrated, scaled = score_locked_temperature(own.get("calibration"), list(tables.values()), draws=draws, seed=seed)
+    if scaled is not None:
+        write_csv(folder / CALIBRATED_FILE, scaled)
     scores = write_results(
         ensemble,
         folder,
@@ -80,7 +88,7 @@ def evaluate_run(run: str | Path, manifest_path: str | Path, *, folder: str | Pa
         histories_in=folder,
         draws=draws,
         seed=seed,
-        further={"operating_points": points, "by_model": by_model},
+        further={"operating_points": points or None, "calibration": calibrated, "by_model": by_model},
         manifest=manifest,
     )
     official = manifest.loc[manifest["split"] == "test", "image_id"]
@@ -127,21 +135,3 @@ def refuse_unfit(manifest: pd.DataFrame, classes: tuple[str, ...], *, run: Path)
                 "them. Take other images; the run's own held-out scores are in its metrics.json. If other people only have the same names, "
                 "build the manifest with another name for the source, --source other=reader:PATH."
             )
-
-
-def locked_points(
-    points: Sequence[dict[str, Any]], predictions: pd.DataFrame, classes: tuple[str, ...], *, draws: int, seed: int
-) -> list[dict[str, Any]]:
-    """Score the thresholds that a run has locked, in the form of `operating_points`; nothing is chosen on these images."""
-    scored = []
-    for point in points:
-        called = predictions[f"p_{classes[1]}"].to_numpy() >= point["locked"]
-        scored.append(
-            point
-            | {
-                "chosen_on": point["chosen_on"] if point["chosen_on"] == "nothing" else "the run's own images by its single models; locked",
-                "thresholds": {"0": point["locked"]},
-                "scores": score_calls(predictions, called, positive=classes[1], draws=draws, seed=seed),
-            }
-        )
-    return scored

@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 
 from cxr_keras.evaluation import class_names, score_predictions
+from cxr_keras.evaluation.calibration import calibration
 from cxr_keras.evaluation.subgroups import attributes_of, score_subgroups
+from cxr_keras.evaluation.thresholds import operating_points
 from cxr_keras.reporting import (
     all_tables,
     confusion_matrix_figure,
@@ -19,7 +21,10 @@ from cxr_keras.reporting import (
     roc_figure,
     save_figure,
 )
-from cxr_keras.runs.files import write_json, write_text
+from cxr_keras.runs.files import write_csv, write_json, write_text
+
+CALIBRATED_FILE = "calibrated_predictions.csv"
+"""Predictions after temperature scaling, each row by a temperature that was fitted on others."""
 
 
 def write_results(
@@ -44,7 +49,7 @@ def write_results(
         histories_in: a run or fold directory; learning curves are drawn where `history.csv` files lie in it.
         draws: bootstrap draws.
         seed: their seed.
-        further: what goes beside the scores: `operating_points` of a binary problem, `by_model`.
+        further: what goes beside the scores: `operating_points` and `calibration` from `score_fitted`, `by_model`.
         manifest: rows of all predicted images; subgroups are scored where it knows source, view, sex or age.
 
     Returns:
@@ -67,6 +72,37 @@ def write_results(
         save_figure(curves, figures / "learning_curves.png")
     print(render_text(tables))
     return scores
+
+
+def score_fitted(
+    predictions: pd.DataFrame,
+    validation: pd.DataFrame | None,
+    folder: Path,
+    *,
+    target: float,
+    prevalence: float | None,
+    draws: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Fit thresholds and temperatures on the rows that may serve, score them on the others, and write `calibrated_predictions.csv`.
+
+    Args:
+        predictions: a checked predictions table; with several folds each is fitted on the others.
+        validation: predictions of a validation part, for one fold.
+        folder: where the calibrated predictions go, if there are any.
+        target: sensitivity that the operating points of high sensitivity must reach.
+        prevalence: share of sick among those who will be tested, for predictive values; `None` leaves them out.
+        draws: bootstrap draws.
+        seed: their seed.
+
+    Returns:
+        `operating_points` (None for more than two classes) and `calibration`, as they go into `metrics.json`.
+    """
+    points = operating_points(predictions, validation, target=target, prevalence=prevalence, draws=draws, seed=seed)
+    found, calibrated = calibration(predictions, validation, draws=draws, seed=seed)
+    if calibrated is not None:
+        write_csv(folder / CALIBRATED_FILE, calibrated)
+    return {"operating_points": points, "calibration": found}
 
 
 def read_histories(folder: Path) -> list[tuple[str, pd.DataFrame]]:

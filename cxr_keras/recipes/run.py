@@ -14,10 +14,9 @@ from cxr_keras.data.manifest import manifest_digest, write_manifest
 from cxr_keras.data.sources.phantom import holds_phantoms
 from cxr_keras.evaluation import read_predictions
 from cxr_keras.evaluation.baselines import thumbnail_baseline
-from cxr_keras.evaluation.thresholds import operating_points
 from cxr_keras.recipes.batches import open_cache
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
-from cxr_keras.recipes.results import write_results
+from cxr_keras.recipes.results import score_fitted, write_results
 from cxr_keras.recipes.weights import PARTS_FILE, check_model
 from cxr_keras.runs.directory import open_run_directory
 from cxr_keras.runs.files import read_json, write_csv, write_json
@@ -86,17 +85,19 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
     predictions = pd.concat([read_predictions(fold / "predictions.csv") for fold in fold_folders], ignore_index=True)
     validated = fold_folders[0] / "validation_predictions.csv"
     validation = read_predictions(validated) if len(fold_folders) == 1 and validated.exists() else None
-    draws = config.evaluation.bootstrap_draws
+    settings, draws = config.evaluation, config.evaluation.bootstrap_draws
+    target, prevalence = settings.target_sensitivity, settings.prevalence
     write_csv(folder / "predictions.csv", predictions)
     scores = write_results(
         predictions,
+    fitted = score_fitted(predictions, validation, folder, target=target, prevalence=prevalence, draws=draws, seed=config.seed)
         folder,
         name=config.name,
         provenance=provenance_of(config, folder, fold_folders, manifest=manifest, verb=verb),
         histories_in=folder,
         draws=draws,
         seed=config.seed,
-        further={"operating_points": operating_points(predictions, validation, draws=draws, seed=config.seed)},
+        further=fitted,
         manifest=manifest,
     )
     if holds_phantoms(manifest):

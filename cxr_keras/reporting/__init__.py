@@ -2,7 +2,8 @@
 
 from cxr_keras.reporting.figures import confusion_matrix_figure, learning_curves_figure, roc_figure
 from cxr_keras.reporting.style import save_figure
-from cxr_keras.reporting.tables import all_tables, headline_table, render_markdown, render_text
+from cxr_keras.reporting.summary import all_tables
+from cxr_keras.reporting.tables import headline_table, render_markdown, render_text
 
 __all__ = [
     "all_tables",

@@ -26,6 +26,9 @@ _NAMES = {
     "f1": "F1",
     "brier": "Brier score (0 to 2)",
     "expected_calibration_error": "calibration error",
+    "log_loss": "log loss (nats)",
+    "ppv_at_prevalence": "PPV",
+    "npv_at_prevalence": "NPV",
 }
 
 
@@ -141,18 +144,6 @@ def confusion_table(scores: Mapping[str, Any]) -> Table:
     return Table("Confusion matrix (images)", ("true \\ predicted", *classes), rows)
 
 
-def operating_points_table(points: Sequence[Mapping[str, Any]]) -> Table:
-    """Tabulate a binary problem's scores at 0.5 and at chosen thresholds, one row each."""
-    names = tuple(points[0]["scores"])
-    rows = []
-    for point in points:
-        thresholds = sorted(point["thresholds"].values())
-        shown = f"{thresholds[0]:.3f}" if thresholds[0] == thresholds[-1] else f"{thresholds[0]:.3f} to {thresholds[-1]:.3f}"
-        rows.append((point["criterion"], shown, point["chosen_on"], *(format_value(point["scores"][name]) for name in names)))
-    note = "Intervals keep the threshold as it is; positive means a probability at or above it."
-    return Table("Operating points", ("criterion", "threshold", "chosen on", *map(label_of, names)), tuple(rows), note=note)
-
-
 def subgroups_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Tabulate subgroups with their size, classes and scores; undefined scores are "n/a"."""
     names = tuple(rows[0]["scores"])
@@ -172,20 +163,6 @@ def models_table(scores: Mapping[str, Any]) -> Table:
     rows = [("mean of all", *(format_value(scores["scores"][name]) for name in names))]
     rows += [(model, *(format_value(found[name]) for name in names)) for model, found in scores["by_model"].items()]
     return Table("Single models", ("model", *map(label_of, names)), tuple(rows))
-
-
-def all_tables(scores: Mapping[str, Any], *, provenance: Mapping[str, Any], name: str = "this run") -> list[Table]:
-    """All tables of one run, the headline first; those over folds only where there are several."""
-    tables = [headline_table([(name, scores, provenance)]), overall_table(scores), per_class_table(scores)]
-    if scores["folds"]["count"] > 1:
-        tables += [per_class_folds_table(scores), folds_table(scores)]
-    if scores.get("operating_points"):
-        tables.append(operating_points_table(scores["operating_points"]))
-    if len(scores.get("by_model", ())) > 1:
-        tables.append(models_table(scores))
-    if scores.get("subgroups"):
-        tables.append(subgroups_table(scores["subgroups"]))
-    return [*tables, confusion_table(scores)]
 
 
 def render_markdown(tables: Sequence[Table]) -> str:

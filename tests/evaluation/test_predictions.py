@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_keras.evaluation import class_names, read_predictions, validate_predictions, write_predictions
+from cxr_keras.evaluation import class_names, predictions_table, read_predictions, validate_predictions, write_predictions
 
 
 def sound(n: int = 4) -> pd.DataFrame:
@@ -138,3 +138,11 @@ def test_faulty_predictions_are_not_written(tmp_path):
     with pytest.raises(ValueError, match="cannot be scored"):
         write_predictions(tmp_path / "predictions.csv", sound().assign(label="covid19"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_can_tell_its_part():
+    manifest = pd.DataFrame({"image_id": ["a", "b"], "group_id": ["p", "q"], "label": ["x", "y"]})
+    probabilities = np.array([[0.9, 0.1], [0.4, 0.6]])
+    assert "part" not in predictions_table(manifest, probabilities, ("x", "y"), fold=2)
+    table = predictions_table(manifest, probabilities, ("x", "y"), fold=2, part="validation")
+    assert validate_predictions(table)["part"].tolist() == ["validation", "validation"]

@@ -73,6 +73,7 @@ def test_equals_scikit_learn_with_sample_weights(problem):
             scores.per_class["auprc"][0, index],
             metrics.average_precision_score(positive, column, sample_weight=sample_weight),
         )
+    close(scores.overall["log_loss"][0], metrics.log_loss(truth, probabilities, sample_weight=sample_weight, labels=range(k)))
     close(
         scores.overall["brier"][0],
         metrics.brier_score_loss(truth, probabilities, sample_weight=sample_weight, labels=range(k), scale_by_half=False)

@@ -1,0 +1,154 @@
+"""Rows that a threshold or a temperature may be fitted on, and the rule that keeps them apart from the rows that are scored.
+
+What is fitted takes no bare table: it takes `FittingRows`, and there are two ways to them. `validation_rows` is told which table will be
+scored and refuses an image or a patient that is in both; `out_of_fold_rows` refuses a table of one fold, because those are the rows of a
+test part. A fitted value keeps its rows and refuses to be scored on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+VALIDATION = "validation"
+"""What the column `part` of a predictions table says of validation images, where the table has that column."""
+
+
+@dataclass(frozen=True)
+class FittingRows:
+    """Rows to fit on; made by `validation_rows` and `out_of_fold_rows`.
+
+    Attributes:
+        table: a checked predictions table.
+        origin: where its rows are from, in words.
+    """
+
+    table: pd.DataFrame
+    origin: str
+
+    def refuse_scoring(self, scored: pd.DataFrame) -> None:
+        """Make sure that rows which are to be scored are none of these.
+
+        Args:
+            scored: image_id and group_id of the rows that are to be scored.
+
+        Raises:
+            ValueError: an image or a patient is in both.
+        """
+        for key, what in (("image_id", "images"), ("group_id", "patients")):
+            if shared := sorted(set(self.table[key]) & set(scored[key])):
+                raise ValueError(
+                    f"{len(shared)} {what} are among the rows that are scored and among those fitted on ({self.origin}): "
+                    f"{_some(shared)}. A fitted value looks better on its own rows than it is; score other images of other patients."
+                )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A number that was fitted to rows.
+
+    Attributes:
+        value: the threshold (0 to 1) or the temperature (above 0).
+        rows: what it was fitted on.
+    """
+
+    value: float
+    rows: FittingRows
+
+    def for_rows(self, scored: pd.DataFrame) -> float:
+        """The value, for rows that it was not fitted on.
+
+        Raises:
+            ValueError: an image or a patient of `scored` is among the rows that it was fitted on.
+        """
+        self.rows.refuse_scoring(scored)
+        return self.value
+
+
+def validation_rows(validation: pd.DataFrame, *, scored: pd.DataFrame) -> FittingRows:
+    """Take the rows of a validation part to fit on.
+
+    Args:
+        validation: a checked predictions table; where it has a column `part`, that must say "validation" everywhere.
+        scored: the predictions that the fitted value is meant for.
+
+    Raises:
+        ValueError: the part is another one, or an image or a patient is in both tables.
+    """
+    if "part" in validation and (others := sorted(set(validation["part"]) - {VALIDATION})):
+        raise ValueError(
+            f"the rows to fit on are of the part {', '.join(map(repr, others))}; thresholds and temperatures are fitted on {VALIDATION!r} "
+            "rows, or on the rows of other folds, and never on test rows."
+        )
+    rows = FittingRows(validation, "the validation part")
+    rows.refuse_scoring(scored)
+    return rows
+
+
+def out_of_fold_rows(table: pd.DataFrame, *, without: int | None = None) -> FittingRows:
+    """Take cross-validated rows to fit on: each was predicted by a model that had not seen it.
+
+    Args:
+        table: a checked predictions table of two folds or more.
+        without: the fold that the fitted value is meant for; `None` takes all rows, for images from elsewhere.
+
+    Raises:
+        ValueError: the table is of one fold, so that its rows are a test part, or has no such fold.
+    """
+    folds = sorted(set(table["fold"]))
+    if len(folds) < 2:
+        raise ValueError(
+            "the table is of one fold: these are held-out test rows, and nothing is fitted on them. Give the predictions of a validation "
+            "part, or of cross-validation."
+        )
+    if without is None:
+        return FittingRows(table, "all folds")
+    if without not in folds:
+        raise ValueError(f"there is no fold {without}; the folds are {', '.join(map(str, folds))}.")
+    return FittingRows(table[table["fold"] != without], "the other folds")
+
+
+def fitting_rows(table: pd.DataFrame, validation: pd.DataFrame | None) -> tuple[dict[int, FittingRows], FittingRows] | None:
+    """Tell for each fold of a predictions table which rows may be fitted on.
+
+    Args:
+        table: the rows that are to be scored, a checked predictions table.
+        validation: a validation part, for a table of one fold; with several folds the other folds serve.
+
+    Returns:
+        Rows for each fold, and those that serve images from elsewhere; `None` for one fold without a validation part.
+
+    Raises:
+        ValueError: a validation part is given beside several folds, or shares images or patients with the table.
+    """
+    folds = sorted(set(table["fold"]))
+    if len(folds) > 1:
+        if validation is not None:
+            raise ValueError(
+                f"the predictions are of {len(folds)} folds, which fit on each other; a validation part goes with one fold only."
+            )
+        return {fold: out_of_fold_rows(table, without=fold) for fold in folds}, out_of_fold_rows(table)
+    if validation is None:
+        return None
+    rows = validation_rows(validation, scored=table)
+    return dict.fromkeys(folds, rows), rows
+
+
+def check_rows(rows: FittingRows) -> None:
+    """Make sure that something is fitted on `FittingRows` and on no bare table.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(rows, FittingRows):
+        raise TypeError(
+            f"fitting takes FittingRows, but a {type(rows).__name__} came: make them with validation_rows(validation, scored=test) or "
+            "out_of_fold_rows(predictions, without=fold), which keep test rows out."
+        )
+
+
+def _some(values: Iterable[object]) -> str:
+    texts = [str(value) for value in values]
+    return ", ".join(texts[:3]) + (", …" if len(texts) > 3 else "")

@@ -1,0 +1,49 @@
+"""Tables of what was fitted on other rows: operating points and calibration."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cxr_keras.evaluation.calibration import calibration
+from cxr_keras.evaluation.thresholds import operating_points
+from cxr_keras.reporting import render_text
+from cxr_keras.reporting.summary import calibration_table, operating_points_table
+
+
+def predictions(n, folds=3) -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    sick = random.random(n)
+    numbers = np.arange(n)
+    table = pd.DataFrame({"image_id": numbers.astype(str), "group_id": numbers.astype(str), "fold": numbers % folds})
+    label = np.where(random.random(n) < sick, "pneumonia", "normal")
+    return table.assign(label=label, p_normal=1 - sick, p_pneumonia=sick)
+
+
+def test_operating_points_tell_promise_and_prevalence():
+    table = operating_points_table(operating_points(predictions(600), prevalence=0.05, draws=20))
+    assert [row[0].split()[0] for row in table.rows] == ["fixed", "highest", "highest", "sensitivity"]
+    assert table.header[-2:] == ("PPV", "NPV") and "where 0.05 of the people tested are sick" in table.note
+    assert "patients at most" in table.note and "images of one patient depend on each other in any way" in table.note
+    assert len({len(row) for row in (table.header, *table.rows)}) == 1
+
+
+def test_a_promise_that_cannot_be_made_is_a_row_without_figures():
+    table = operating_points_table(operating_points(predictions(60), draws=20))
+    assert set(table.rows[3][3:]) == {"n/a"} and table.rows[3][1] == "n/a"
+    assert "takes 59 patients of the positive class" in table.note
+
+
+def test_calibration_before_and_after():
+    found, _ = calibration(predictions(600), draws=20)
+    table = calibration_table(found)
+    assert table.header == ("score", "as predicted", "after temperature scaling", "difference")
+    assert [row[0] for row in table.rows] == ["calibration error", "Brier score (0 to 2)", "log loss (nats)"]
+    assert "fitted on the other folds" in table.note and " to " in table.note
+    assert "[" in table.rows[2][3] and "log loss" in render_text([table], width=100)
+
+
+def test_without_rows_to_fit_on_the_reason_stands_there():
+    found, _ = calibration(predictions(60, folds=1), draws=20)
+    table = calibration_table(found)
+    assert table.header == ("score", "as predicted") and "No temperature: one fold and no validation part" in table.note

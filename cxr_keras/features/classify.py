@@ -1,4 +1,4 @@
-"""Classifiers on stored features: a grid search, and predictions of held-out patients with a grid search inside every fold.
+"""Classifiers on stored features: a grid search with patient-grouped folds on some of the images, and predictions of others.
 
 All folds and all values of the grid share one exact representation of the features, see `gram.py`.
 """
@@ -15,30 +15,154 @@ from cxr_keras.features.gram import Representation, represent
 from cxr_keras.features.linear_model import LinearModel, linear_model
 from cxr_keras.features.rows import FeatureMatrix
 from cxr_keras.features.search import C_GRID, CLASSIFIERS, SCORES, Classifier, FitSettings, Search, grouped_splits, search
+from cxr_keras.features.support_vectors import SupportVectorModel, support_vector_model
 
 DEFAULT_FIT = FitSettings()
 
 MOST_ROWS_OF_PRODUCTS = 20_000
-"""Largest number of images for a classifier on inner products: their matrix is n² float64, 3.2 GB here."""
+"""Largest number of training images for a classifier on inner products: their matrix is n² float64, 3.2 GB here."""
 
 
 @dataclass(frozen=True)
-class CrossValidated:
-    """Predictions of held-out rows.
+class SearchSettings:
+    """What is searched for, and how.
 
     Attributes:
-        probabilities: float64 (n, k), each row by the model of its fold, which saw no row of that fold.
-        fold: int64 (n,), as given.
-        classes: k names in the order of the columns.
-        searches: fold -> its grid search, on its training rows alone.
-        models: fold -> the fitted model in the original features; empty for other classifiers than logistic regression.
+        classifier: "logistic_regression"; "nearest_neighbours" (Euclidean, probabilities are shares of votes); or "linear_svm" (hinge
+            loss, probabilities by Platt's sigmoid on out-of-fold scores of the inner folds), the latter two for comparison.
+        grid: values of C, or numbers of neighbours; None takes those of the classifier.
+        folds: inner folds of the search.
+        seed: of dealing the patients into them.
+        choose_by: "log_loss" or "auroc", mean over the folds; None takes log loss for logistic regression and AUROC for the others.
+        fit: settings of the fits.
     """
 
-    probabilities: np.ndarray
-    fold: np.ndarray
-    classes: tuple[str, ...]
-    searches: dict[int, Search]
-    models: dict[int, LinearModel]
+    classifier: str = "logistic_regression"
+    grid: Sequence[float] | None = None
+    folds: int = 5
+    seed: int = 0
+    choose_by: str | None = None
+    fit: FitSettings = DEFAULT_FIT
+
+    def __post_init__(self) -> None:
+        if self.classifier not in CLASSIFIERS:
+            near = difflib.get_close_matches(self.classifier, CLASSIFIERS, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else "."
+            raise ValueError(f"classifier is {self.classifier!r}; expected one of {', '.join(CLASSIFIERS)}{hint}")
+        faults = []
+        if self.score not in SCORES:
+            faults.append(f"choose_by is {self.choose_by!r}; expected one of {', '.join(SCORES)}")
+        elif self.classifier == "linear_svm" and self.score == "log_loss":
+            faults.append("choose_by is 'log_loss', but linear_svm has decision scores only while it is tuned; take 'auroc'")
+        if not self.values or min(self.values) <= 0:
+            faults.append(f"grid is {self.values}; expected positive values")
+        if faults:
+            raise ValueError("classifier on features: " + "; ".join(faults) + ".")
+
+    @property
+    def kind(self) -> Classifier:
+        """Facts about the classifier."""
+        return CLASSIFIERS[self.classifier]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The values that are tried; numbers of neighbours are whole."""
+        values = self.kind.grid if self.grid is None else tuple(self.grid)
+        return tuple(int(value) for value in values) if self.kind.parameter == "n_neighbors" else values
+
+    @property
+    def score(self) -> str:
+        """The score that chooses."""
+        return self.kind.choose_by if self.choose_by is None else self.choose_by
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A classifier fitted on some rows of a representation.
+
+    Attributes:
+        representation: of all images.
+        settings: what was searched for.
+        training_rows: int64 (m,), the rows that it was fitted on.
+        labels: text (m,), their labels.
+        search: what the grid search found.
+    """
+
+    representation: Representation
+    settings: SearchSettings
+    training_rows: np.ndarray
+    labels: np.ndarray
+    search: Search
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names in the order of the columns of probabilities."""
+        return self.search.classes
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        """Probabilities of these rows of the representation, float64 (len(rows), k)."""
+        inputs = _inputs(self.representation.rows, rows, self.training_rows, self.search.scale, self.settings.kind)
+        return self.search.estimator.predict_proba(inputs)
+
+    def model(self) -> LinearModel | SupportVectorModel:
+        """Give the classifier in the original features, which are read once.
+
+        Raises:
+            ValueError: nearest neighbours, which are no formula but the training images themselves.
+        """
+        found, representation = self.search, self.representation
+        if self.settings.classifier == "nearest_neighbours":
+            raise ValueError("nearest neighbours have no coefficients; keep the features of their training images, see neighbours.py.")
+        if self.settings.classifier == "linear_svm":
+            return support_vector_model(found, representation, self.training_rows)
+        coefficients = representation.coefficients(found.estimator.coef_ / found.scale)
+        intercept = representation.intercept(coefficients, found.estimator.intercept_)
+        return linear_model(coefficients, intercept, found.classes, inverse_penalty=found.best, scale=found.scale)
+
+
+def fit_rows(
+    representation: Representation,
+    labels: Sequence[str] | np.ndarray,
+    groups: Sequence[str] | np.ndarray,
+    *,
+    training_rows: np.ndarray,
+    settings: SearchSettings,
+) -> Fitted:
+    """Search on the training rows alone and fit the best value on them.
+
+    That the representation is of all rows is no leak: it sees no labels, and a model fitted on training rows in its coordinates is the
+    model fitted on those rows of the features alone (`gram.py` says why, a test shows it). The constant of scale "rms" is of the training
+    rows.
+
+    Args:
+        representation: of all rows.
+        labels: text (n,), in the order of the rows; those of other rows have no say.
+        groups: text (n,), patients.
+        training_rows: int (m,), the rows to learn from.
+        settings: what to search for.
+
+    Returns:
+        The fitted classifier. The scores of its search are of the value they chose, so they flatter.
+
+    Raises:
+        ValueError: faults of labels or groups, too few patients for the inner folds, or no convergence at the best C.
+    """
+    rows = np.asarray(training_rows, dtype=np.int64)
+    names, patients = np.asarray(labels, dtype=str), np.asarray(groups, dtype=str)
+    _check(representation.rows.shape[0], names, patients, rows, settings)
+    splits = grouped_splits(names[rows], patients[rows], folds=settings.folds, seed=settings.seed)
+    scale = _root_mean_square(representation, rows) if settings.fit.scale == "rms" else 1.0
+    found = search(
+        _inputs(representation.rows, rows, rows, scale, settings.kind),
+        names[rows],
+        splits,
+        classifier=settings.classifier,
+        grid=settings.values,
+        choose_by=settings.score,
+        fit=settings.fit,
+        scale=scale,
+    )
+    return Fitted(representation, settings, rows, names[rows], found)
 
 
 def grid_search(
@@ -52,7 +176,7 @@ def grid_search(
     choose_by: str = "log_loss",
     fit: FitSettings = DEFAULT_FIT,
 ) -> tuple[LinearModel, Search]:
-    """Fit logistic regression with the best C of patient-grouped folds: lbfgs, L2, multinomial for more than two classes.
+    """Fit logistic regression with the best C of patient-grouped folds on all rows: lbfgs, L2, multinomial for more than two classes.
 
     Args:
         features: matrix (n, d), or the representation of one, to share it between calls.
@@ -65,124 +189,30 @@ def grid_search(
         fit: settings of the fits.
 
     Returns:
-        The model fitted with the best C on all rows, and what the search found. Its scores are of the C they chose, so they flatter;
-        honest ones come from `cross_validated_predictions`.
+        The model fitted with the best C, and what the search found; honest scores come from images that it has not seen.
 
     Raises:
         ValueError: faults of features, labels, groups or settings, or no convergence at the best C.
     """
-    plan = _Plan("logistic_regression", tuple(grid), folds, seed, choose_by, fit)
-    names, patients = _checked(features, labels, groups, plan)
-    splits = grouped_splits(names, patients, folds=folds, seed=seed)
+    settings = SearchSettings("logistic_regression", tuple(grid), folds, seed, choose_by, fit)
+    names, patients = np.asarray(labels, dtype=str), np.asarray(groups, dtype=str)
+    shape = features.rows.shape if isinstance(features, Representation) else getattr(features, "shape", (len(names),))
+    rows = np.arange(len(names))
+    # What does not need the features read is refused before they are.
+    _check(shape[0], names, patients, rows, settings)
+    grouped_splits(names, patients, folds=folds, seed=seed)
     representation = features if isinstance(features, Representation) else represent(features)
-    found = _search_rows(representation, representation.rows, np.arange(len(names)), names, splits, plan)
-    coefficients = representation.coefficients(found.estimator.coef_ / found.scale)
-    return _model(representation, found, coefficients), found
-
-
-def cross_validated_predictions(
-    features: FeatureMatrix | Representation,
-    labels: Sequence[str] | np.ndarray,
-    groups: Sequence[str] | np.ndarray,
-    *,
-    outer_folds: Sequence[int] | np.ndarray,
-    classifier: str = "logistic_regression",
-    grid: Sequence[float] | None = None,
-    inner_folds: int = 5,
-    seed: int = 0,
-    choose_by: str | None = None,
-    fit: FitSettings = DEFAULT_FIT,
-) -> CrossValidated:
-    """Predict every row by a model that has not seen its fold, with a grid search of its own on the training rows of each fold.
-
-    One representation of all rows serves every fold. It is no leak: it sees no labels, and a model fitted on training rows in its
-    coordinates is the model fitted on those rows of the features alone (`gram.py` says why, a test shows it). The constant of scale "rms"
-    is of the training rows of the fold.
-
-    Args:
-        features: matrix (n, d), or the representation of one.
-        labels: text (n,), in the order of the rows.
-        groups: text (n,), patients.
-        outer_folds: int (n,), the fold that each row is held out in; a patient lies in one.
-        classifier: "logistic_regression"; "nearest_neighbours" (Euclidean, probabilities are shares of votes); or "linear_svm" (hinge
-            loss, probabilities by Platt's sigmoid on out-of-fold scores of the inner folds), the latter two for comparison.
-        grid: values of C, or numbers of neighbours; by default those of the classifier.
-        inner_folds: folds of the grid search.
-        seed: of dealing the patients into inner folds.
-        choose_by: "log_loss" or "auroc"; by default log loss for logistic regression and AUROC for the others.
-        fit: settings of the fits.
-
-    Raises:
-        ValueError: faults of features, labels, groups, folds or settings, or no convergence at the best C of a fold.
-    """
-    if classifier not in CLASSIFIERS:
-        near = difflib.get_close_matches(classifier, CLASSIFIERS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"classifier is {classifier!r}; expected one of {', '.join(CLASSIFIERS)}{hint}")
-    kind = CLASSIFIERS[classifier]
-    plan = _Plan(classifier, tuple(grid or kind.grid), inner_folds, seed, choose_by or kind.choose_by, fit)
-    names, patients = _checked(features, labels, groups, plan)
-    fold_of_row = _checked_folds(outer_folds, names, patients)
-    training_rows = {int(fold): np.flatnonzero(fold_of_row != fold) for fold in np.unique(fold_of_row)}
-    splits = {}
-    for fold, rows in training_rows.items():
-        try:
-            splits[fold] = grouped_splits(names[rows], patients[rows], folds=inner_folds, seed=seed)
-        except ValueError as error:
-            raise ValueError(f"training rows of outer fold {fold}: {error}") from error
-
-    representation = features if isinstance(features, Representation) else represent(features)
-    matrix = representation.rows @ representation.rows.T if kind.on_products else representation.rows
-    searches: dict[int, Search] = {}
-    probabilities = np.empty((len(names), len(np.unique(names))))
-    for fold, rows in training_rows.items():
-        searches[fold] = found = _search_rows(representation, matrix, rows, names, splits[fold], plan)
-        held_out = np.flatnonzero(fold_of_row == fold)
-        probabilities[held_out] = found.estimator.predict_proba(_inputs(matrix, held_out, rows, found.scale, kind))
-    return CrossValidated(
-        probabilities, fold_of_row, next(iter(searches.values())).classes, searches, _models(representation, searches, classifier)
-    )
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """The settings of a search in one place."""
-
-    classifier: str
-    grid: tuple[float, ...]
-    folds: int
-    seed: int
-    choose_by: str
-    fit: FitSettings
-
-
-def _search_rows(
-    representation: Representation,
-    matrix: np.ndarray,
-    rows: np.ndarray,
-    labels: np.ndarray,
-    splits: Sequence[tuple[np.ndarray, np.ndarray]],
-    plan: _Plan,
-) -> Search:
-    """Search on some rows of `matrix`, the representation's rows or their inner products."""
-    scale = _root_mean_square(representation, rows) if plan.fit.scale == "rms" else 1.0
-    return search(
-        _inputs(matrix, rows, rows, scale, CLASSIFIERS[plan.classifier]),
-        labels[rows],
-        splits,
-        classifier=plan.classifier,
-        grid=plan.grid,
-        choose_by=plan.choose_by,
-        fit=plan.fit,
-        scale=scale,
-    )
+    fitted = fit_rows(representation, names, patients, training_rows=rows, settings=settings)
+    model = fitted.model()
+    assert isinstance(model, LinearModel)
+    return model, fitted.search
 
 
 def _inputs(matrix: np.ndarray, rows: np.ndarray, training_rows: np.ndarray, scale: float, kind: Classifier) -> np.ndarray:
     """What an estimator takes for `rows`: a copy of them, or their inner products with its training rows."""
-    if kind.on_products:
-        return matrix[np.ix_(rows, training_rows)] / scale**2
     chosen = matrix[rows]
+    if kind.on_products:
+        return chosen @ matrix[training_rows].T / scale**2
     if scale != 1:
         chosen /= scale
     return chosen
@@ -195,56 +225,17 @@ def _root_mean_square(representation: Representation, rows: np.ndarray) -> float
     return float(np.sqrt(deviations / (len(rows) * len(representation.mean))))
 
 
-def _model(representation: Representation, found: Search, coefficients: np.ndarray) -> LinearModel:
-    intercept = representation.intercept(coefficients, found.estimator.intercept_)
-    return linear_model(coefficients, intercept, found.classes, inverse_penalty=found.best, scale=found.scale)
-
-
-def _models(representation: Representation, searches: Mapping[int, Search], classifier: str) -> dict[int, LinearModel]:
-    """Map the coefficients of all folds back at once, so that the features are read once more and not once a fold."""
-    if classifier != "logistic_regression":
-        return {}
-    stacked = representation.coefficients(np.concatenate([found.estimator.coef_ / found.scale for found in searches.values()]))
-    parts = np.split(stacked, len(searches))
-    return {fold: _model(representation, found, part) for (fold, found), part in zip(searches.items(), parts, strict=True)}
-
-
-def _checked(
-    features: FeatureMatrix | Representation, labels: Sequence[str] | np.ndarray, groups: Sequence[str] | np.ndarray, plan: _Plan
-) -> tuple[np.ndarray, np.ndarray]:
-    """Check what does not need the features read; give labels and groups as text arrays."""
-    shape = features.rows.shape if isinstance(features, Representation) else getattr(features, "shape", (len(labels),))
-    names, patients = np.asarray(labels, dtype=str), np.asarray(groups, dtype=str)
+def _check(count: int, names: np.ndarray, patients: np.ndarray, rows: np.ndarray, settings: SearchSettings) -> None:
     faults = []
-    if not len(names) == len(patients) == shape[0]:
-        faults.append(f"{shape[0]} rows of features, {len(names)} labels and {len(patients)} groups; expected one of each an image")
-    if plan.choose_by not in SCORES:
-        faults.append(f"choose_by is {plan.choose_by!r}; expected one of {', '.join(SCORES)}")
-    elif plan.classifier == "linear_svm" and plan.choose_by == "log_loss":
-        faults.append("choose_by is 'log_loss', but linear_svm has decision scores only while it is tuned; take 'auroc'")
-    if not plan.grid or min(plan.grid) <= 0:
-        faults.append(f"grid is {plan.grid}; expected positive values")
-    if isinstance(plan.fit.class_weight, Mapping) and set(plan.fit.class_weight) != set(names):
-        faults.append(f"class_weight names {sorted(plan.fit.class_weight)}, the classes are {sorted(set(names.tolist()))}")
-    if CLASSIFIERS[plan.classifier].on_products and len(names) > MOST_ROWS_OF_PRODUCTS:
-        faults.append(f"{plan.classifier} holds n² products: {len(names)} images are above {MOST_ROWS_OF_PRODUCTS}; take a sample")
+    if not len(names) == len(patients) == count:
+        faults.append(f"{count} rows of features, {len(names)} labels and {len(patients)} groups; expected one of each an image")
+    elif not len(rows) or rows.min() < 0 or rows.max() >= count or len(np.unique(rows)) != len(rows):
+        faults.append(f"training_rows: expected different numbers from 0 to {count - 1}")
+    else:
+        weights, learnt = settings.fit.class_weight, set(names[rows].tolist())
+        if isinstance(weights, Mapping) and set(weights) != learnt:
+            faults.append(f"class_weight names {sorted(weights)}, the classes are {sorted(learnt)}")
+    if settings.kind.on_products and len(rows) > MOST_ROWS_OF_PRODUCTS:
+        faults.append(f"{settings.classifier} holds n² products: {len(rows)} images are above {MOST_ROWS_OF_PRODUCTS}; take a sample")
     if faults:
         raise ValueError("classifier on features: " + "; ".join(faults) + ".")
-    return names, patients
-
-
-def _checked_folds(outer_folds: Sequence[int] | np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    folds = np.asarray(outer_folds)
-    if folds.shape != labels.shape or folds.dtype.kind not in "iu":
-        raise ValueError(f"outer_folds: {folds.dtype} {folds.shape} came; expected one whole number for each of {len(labels)} rows.")
-    if len(np.unique(folds)) < 2:
-        raise ValueError(f"outer_folds: every row is in fold {folds[0]}; expected two folds or more.")
-    pairs = np.unique(np.stack([np.unique(groups, return_inverse=True)[1], folds]), axis=1)
-    patients, count = np.unique(pairs[0], return_counts=True)
-    torn = np.unique(groups)[patients[count > 1]]
-    if len(torn):
-        raise ValueError(
-            f"outer_folds: {len(torn)} patients lie in several folds ({', '.join(torn[:3])}): such a model has seen its test patients. "
-            "Make the folds by group."
-        )
-    return folds.astype(np.int64)

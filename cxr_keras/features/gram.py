@@ -73,6 +73,12 @@ class Representation:
         return intercept - coefficients @ self.mean
 
 
+def bytes_needed(n_rows: int, n_columns: int, *, block_bytes: int = BLOCK_BYTES) -> int:
+    """Memory that `represent` takes at its peak: four n² float64 with n < d (the products, LAPACK's copies and Z), else one of n × d."""
+    blocks = 2 * min(block_bytes, 8 * n_rows * n_columns)
+    return blocks + (32 * n_rows**2 if n_rows < n_columns else 8 * n_rows * n_columns)
+
+
 def represent(features: FeatureMatrix, *, block_bytes: int = BLOCK_BYTES) -> Representation:
     """Make the representation that every fit, fold and value of C works on.
 

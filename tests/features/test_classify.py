@@ -7,10 +7,11 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 
-from cxr_keras.features.classify import cross_validated_predictions, grid_search
+from cxr_keras.features.classify import SearchSettings, fit_rows, grid_search
 from cxr_keras.features.gram import represent
-from cxr_keras.features.linear_model import predict_probabilities
+from cxr_keras.features.neighbours import NeighboursModel
 from cxr_keras.features.rows import SelectedRows
+from cxr_keras.features.saved import predict_by_neighbours, predict_probabilities
 from cxr_keras.features.search import FitSettings, grouped_splits
 
 TIGHT = FitSettings(tol=1e-9)
@@ -26,6 +27,17 @@ def problem(n_rows=90, n_columns=400, *, classes=2, seed=0, noise=1.0):
     names = np.array(["bacterial", "normal", "viral"] if classes == 3 else ["normal", "pneumonia"])
     groups = np.array([f"patient {number}" for number in np.repeat(np.arange(n_rows), random.integers(1, 4, n_rows))[:n_rows]])
     return features, names[scores.argmax(axis=1)], groups
+
+
+def thirds(groups):
+    """The third of the patients that each row is held out with."""
+    return np.unique(groups, return_inverse=True)[1] % 3
+
+
+def fitted(features, labels, groups, fold=0, **settings):
+    """A classifier that has not seen one third of the patients, fitted in coordinates that were made of all of them."""
+    rows = np.flatnonzero(thirds(groups) != fold)
+    return fit_rows(represent(features), labels, groups, training_rows=rows, settings=SearchSettings(folds=3, **settings))
 
 
 def plain(features, labels, *, C, class_weight=None):
@@ -65,8 +77,8 @@ def test_the_curve_is_that_of_plain_scikit_learn_on_every_fold(classes):
         auroc = roc_auc_score(labels[held_out], probabilities[:, 1] if classes == 2 else probabilities, multi_class="ovr")
         assert row["log_loss"] == pytest.approx(log_loss(labels[held_out], probabilities), abs=1e-6)
         assert row["auroc"] == pytest.approx(auroc, abs=1e-12)
-        fitted = other.predict_proba(features[training].astype(float))
-        objective = row["C"] * log_loss(labels[training], fitted, normalize=False) + np.square(other.coef_).sum() / 2
+        own = other.predict_proba(features[training].astype(float))
+        objective = row["C"] * log_loss(labels[training], own, normalize=False) + np.square(other.coef_).sum() / 2
         assert row["objective"] == pytest.approx(objective, rel=1e-9) and row["converged"]
     means = found.per_fold.groupby("C")["log_loss"].agg(["mean", "std"])
     np.testing.assert_allclose(found.curve[["log_loss", "log_loss_sd"]], means)
@@ -76,36 +88,33 @@ def test_the_curve_is_that_of_plain_scikit_learn_on_every_fold(classes):
 @pytest.mark.parametrize(("classes", "scale", "seed"), [(2, "none", 0), (3, "rms", 1), (2, "rms", 2)])
 def test_held_out_rows_are_predicted_as_if_only_the_training_rows_existed(seed, classes, scale):
     features, labels, groups = problem(80, 200, classes=classes, seed=seed)
-    outer = np.unique(groups, return_inverse=True)[1] % 3
     fit = FitSettings(tol=1e-9, scale=scale)
-    found = cross_validated_predictions(features, labels, groups, outer_folds=outer, grid=(0.01, 0.1), inner_folds=2, seed=seed, fit=fit)
     for fold in range(3):
-        training, held_out = np.flatnonzero(outer != fold), np.flatnonzero(outer == fold)
+        found = fitted(features, labels, groups, fold, grid=(0.01, 0.1), seed=seed, fit=fit)
+        training, held_out = found.training_rows, np.flatnonzero(thirds(groups) == fold)
         alone = features[training].astype(float)
         size = np.sqrt(np.mean(np.square(alone - alone.mean(axis=0)))) if scale == "rms" else 1.0
-        other = plain(alone / size, labels[training], C=found.searches[fold].best)
+        other = plain(alone / size, labels[training], C=found.search.best)
         expected = other.predict_proba(features[held_out].astype(float) / size)
-        np.testing.assert_allclose(found.probabilities[held_out], expected, atol=1e-6)
-        np.testing.assert_allclose(predict_probabilities(found.models[fold], features[held_out]), expected, atol=1e-6)
+        np.testing.assert_allclose(found.predict(held_out), expected, atol=1e-6)
+        np.testing.assert_allclose(predict_probabilities(found.model(), features[held_out]), expected, atol=1e-6)
         # The search inside saw the same rows only: on a matrix without the held-out rows it gives the same curve.
         _, inner = grid_search(
-            SelectedRows(features, training), labels[training], groups[training], grid=(0.01, 0.1), folds=2, seed=seed, fit=fit
+            SelectedRows(features, training), labels[training], groups[training], grid=(0.01, 0.1), folds=3, seed=seed, fit=fit
         )
-        np.testing.assert_allclose(inner.curve["log_loss"], found.searches[fold].curve["log_loss"], atol=1e-6)
-        assert inner.best == found.searches[fold].best
+        np.testing.assert_allclose(inner.curve["log_loss"], found.search.curve["log_loss"], atol=1e-6)
+        assert inner.best == found.search.best
 
 
 def test_held_out_labels_have_no_say():
     features, labels, groups = problem(120, 300)
-    outer = np.unique(groups, return_inverse=True)[1] % 3
+    outer = thirds(groups)
     changed = labels.copy()
     changed[outer == 0] = np.random.default_rng(1).permutation(labels[outer == 0])
-    first, second = (
-        cross_validated_predictions(features, names, groups, outer_folds=outer, grid=(0.1, 1.0), inner_folds=3)
-        for names in (labels, changed)
-    )
-    np.testing.assert_array_equal(first.probabilities[outer == 0], second.probabilities[outer == 0])
-    assert not np.array_equal(first.probabilities[outer == 1], second.probabilities[outer == 1])
+    for fold in (0, 1):
+        rows = np.flatnonzero(outer == fold)
+        first, second = (fitted(features, names, groups, fold, grid=(0.1, 1.0)).predict(rows) for names in (labels, changed))
+        assert np.array_equal(first, second) == (fold == 0)
 
 
 def test_repeated_rows_are_exact():
@@ -153,46 +162,44 @@ def test_folds_do_not_hang_on_the_order_of_rows_and_keep_patients_whole():
 @pytest.mark.parametrize("classes", [2, 3])
 def test_nearest_neighbours_are_those_of_the_features(classes):
     features, labels, groups = problem(classes=classes)
-    outer = np.unique(groups, return_inverse=True)[1] % 3
-    found = cross_validated_predictions(
-        features, labels, groups, outer_folds=outer, classifier="nearest_neighbours", grid=(1, 5, 9), inner_folds=3
-    )
-    for fold in range(3):
-        other = KNeighborsClassifier(found.searches[fold].best).fit(features[outer != fold].astype(float), labels[outer != fold])
-        np.testing.assert_array_equal(found.probabilities[outer == fold], other.predict_proba(features[outer == fold].astype(float)))
-    assert found.models == {} and found.searches[0].parameter == "n_neighbors"
+    training = thirds(groups) != 0
+    found = fitted(features, labels, groups, classifier="nearest_neighbours", grid=(1.0, 5.0, 9.0))
+    assert found.search.parameter == "n_neighbors" and isinstance(found.search.best, int)
+    other = KNeighborsClassifier(found.search.best).fit(features[training].astype(float), labels[training])
+    expected = other.predict_proba(features[~training].astype(float))
+    np.testing.assert_array_equal(found.predict(np.flatnonzero(~training)), expected)
+    with pytest.raises(ValueError, match="no coefficients"):
+        found.model()
+    kept = NeighboursModel(np.flatnonzero(training).astype(str), labels[training], found.search.best, found.classes)
+    for rows_a_block in (7, 1000):
+        size = 8 * features.shape[1] * rows_a_block
+        np.testing.assert_array_equal(predict_by_neighbours(kept, features[~training], features[training], block_bytes=size), expected)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
 @pytest.mark.parametrize("scale", ["none", "rms"])
-def test_the_support_vector_machine_is_that_of_the_features(classes, scale):
+def test_the_support_vector_machine_is_that_of_the_features(classes, class_weight, scale):
     features, labels, groups = problem(classes=classes)
-    outer = np.unique(groups, return_inverse=True)[1] % 3
-    found = cross_validated_predictions(
-        features,
-        labels,
-        groups,
-        outer_folds=outer,
-        classifier="linear_svm",
-        grid=(0.01, 1.0),
-        inner_folds=3,
-        fit=FitSettings(scale=scale),
-    )
-    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
-    chosen = found.searches[0]
-    training = features[outer != 0].astype(float) / chosen.scale
-    other = SVC(kernel="linear", C=chosen.best, tol=1e-6).fit(training, labels[outer != 0])
-    scores = other.decision_function(features[outer == 0].astype(float) / chosen.scale)
+    training = thirds(groups) != 0
+    fit = FitSettings(scale=scale, class_weight=class_weight)
+    found = fitted(features, labels, groups, classifier="linear_svm", grid=(0.01, 1.0), fit=fit)
+    probabilities = found.predict(np.flatnonzero(~training))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    best, size = found.search.best, found.search.scale
+    other = SVC(kernel="linear", C=best, tol=1e-6, class_weight=class_weight)
+    known, asked = (features[rows].astype(float) / size for rows in (training, ~training))
+    scores = other.fit(known, labels[training]).decision_function(asked)
     # Two classes: Platt's sigmoid rises with the decision score, so both rank alike.
     if classes == 2:
-        order = np.argsort(scores)
-        assert (np.diff(found.probabilities[outer == 0][order, 1]) > -1e-3).all()
+        assert (np.diff(probabilities[np.argsort(scores), 1]) > -1e-3).all()
     else:
-        machine = chosen.estimator.calibrated_classifiers_[0].estimator
-        products = (features[outer == 0].astype(float) - features.mean(axis=0, dtype=float)) @ (
-            features[outer != 0] - features.mean(axis=0, dtype=float)
-        ).T
-        np.testing.assert_allclose(machine.decision_function(products / chosen.scale**2), scores, atol=0.02)
+        machine = found.search.estimator.calibrated_classifiers_[0].estimator
+        centred = features - features.mean(axis=0, dtype=float)
+        products = centred[~training] @ centred[training].T
+        np.testing.assert_allclose(machine.decision_function(products / size**2), scores, atol=0.02)
+    # Written in the original features it is the same machine.
+    np.testing.assert_allclose(predict_probabilities(found.model(), features[~training]), probabilities, atol=1e-8)
 
 
 def test_too_few_iterations_are_recorded_and_refused_for_the_best():
@@ -238,11 +245,8 @@ def test_faults_are_named(changes, message):
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("settings", "message"),
     [
-        ({"outer_folds": np.zeros(90, int)}, "every row is in fold 0"),
-        ({"outer_folds": np.zeros(9, int)}, "expected one whole number for each of 90 rows"),
-        ({"outer_folds": np.arange(90) % 3}, "patients lie in several folds"),
         ({"classifier": "linear_svn"}, "did you mean 'linear_svm'"),
         ({"classifier": "linear_svm", "choose_by": "log_loss"}, "decision scores only"),
         ({"classifier": "nearest_neighbours", "grid": (3, 60)}, "asks for 60 neighbours, a fold trains on"),
@@ -250,11 +254,16 @@ def test_faults_are_named(changes, message):
             {"classifier": "nearest_neighbours", "grid": (1,), "fit": FitSettings(class_weight="balanced")},
             "no meaning for nearest_neighbours",
         ),
-        ({"inner_folds": 40}, "training rows of outer fold 0: too few patients for 40 folds"),
+        ({"grid": ()}, r"grid is \(\); expected positive values"),
     ],
 )
-def test_faults_of_nested_folds_are_named(changes, message):
-    features, labels, groups = problem()
-    arguments = {"outer_folds": np.unique(groups, return_inverse=True)[1] % 3, "inner_folds": 3} | changes
+def test_faults_of_settings_are_named(settings, message):
     with pytest.raises(ValueError, match=message):
-        cross_validated_predictions(features, labels, groups, **arguments)
+        fitted(*problem(), **settings)
+
+
+@pytest.mark.parametrize("rows", [[], [0, 0, 1], [-1, 2], [3, 90]])
+def test_rows_that_are_none_are_refused(rows):
+    features, labels, groups = problem()
+    with pytest.raises(ValueError, match="training_rows: expected different numbers from 0 to 89"):
+        fit_rows(represent(features), labels, groups, training_rows=np.array(rows, int), settings=SearchSettings())

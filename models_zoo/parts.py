@@ -10,12 +10,25 @@ def base_model(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs[0], model.get_layer("features").output, name=f"{model.name}_base")
 
 
-def head_model(model: keras.Model) -> keras.Model:
-    """Give the part from `features` to the probabilities as a model that shares the layers of `model`.
+def head_model(model: keras.Model, *, start: str = "features") -> keras.Model:
+    """Give the part from the layer `start` to the probabilities as a model that shares the layers of `model`.
 
     Training it trains the head of `model`: so a head learns from stored features.
     """
-    return keras.Model(model.get_layer("features").output, model.outputs[0], name=f"{model.name}_head")
+    return keras.Model(model.get_layer(start).output, model.outputs[0], name=f"{model.name}_head")
+
+
+def frozen_layer(model: keras.Model) -> str:
+    """Name the last layer whose output is fixed while the base is frozen: `pooled` where the head begins so, else `features`.
+
+    Pooled values are a fiftieth of the features of 7 × 7 positions. Flattened ones are the features themselves.
+    """
+    return "pooled" if any(layer.name == "pooled" for layer in model.layers) else "features"
+
+
+def random_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """List the layers of the base that draw at random in training, such as dropout: frozen, they go on drawing."""
+    return [layer for layer in base_layers(model) if getattr(layer, "seed_generator", None) is not None]
 
 
 def prediction_model(model: keras.Model) -> keras.Model:

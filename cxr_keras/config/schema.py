@@ -126,6 +126,9 @@ class TrainingSection(Section):
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: Literal["auto"] | bool = Field("auto", description="XLA; auto is on where a GPU is found, and with JAX")
     calibrate_batch_norm: Literal["auto"] | bool = Field("auto", description="before a frozen phase; auto is on for random bases")
+    frozen_base: Literal["stored", "in_loop"] = Field(
+        "stored", description="phases that train the head: outputs of the base computed once and kept, or anew in every epoch"
+    )
     checkpoint_seconds: float = Field(30.0, ge=0, description="least time between two resumable states; a kill loses that and one epoch")
     save_models: bool = True
     save_optimizer: bool = Field(False, description="keep the optimizer's state in model.keras, three times the size with Adam")
@@ -258,6 +261,32 @@ class RunConfig(Section):
             )
         if any(phase.optimizer.average and phase.batch_norm == "train" for phase in phases):
             raise ValueError("averaged weights need BatchNorm statistics of their own: set batch_norm to recalibrated in that phase")
+        return self
+
+    @property
+    def trains_behind_frozen_base(self) -> bool:
+        """Whether a phase trains the head on stored outputs of the base."""
+        phases = phases_of(self.training.strategy, self.training.phases)
+        return self.training.frozen_base == "stored" and any(phase.train == "head" and phase.epochs > 0 for phase in phases)
+
+    @model_validator(mode="after")
+    def _stored_outputs_are_of_fixed_pictures(self) -> RunConfig:
+        if not self.trains_behind_frozen_base:
+            return self
+        augmentation, remedy = self.augmentation, "set training.frozen_base=in_loop, which runs the frozen base in every epoch"
+        if augmentation.mode == "each_epoch" and (augmentation.affine or augmentation.appearance.made().changes):
+            raise ValueError(
+                "augmentation.mode=each_epoch draws new pictures in every epoch, so the outputs of the frozen base cannot be stored; "
+                f"{remedy}, or augmentation.mode=copies, whose pictures are fixed"
+            )
+        if augmentation.random_crop:
+            raise ValueError(
+                f"augmentation.random_crop cuts other pictures in every epoch, so the outputs of the frozen base cannot be stored; {remedy}"
+            )
+        if self.evaluation.validation_appearance is not None:
+            raise ValueError(f"evaluation.validation_appearance alters pictures, whose outputs of the base are not stored; {remedy}")
+        if self.model.params.get("auxiliary"):
+            raise ValueError(f"auxiliary outputs read layers within the base, whose outputs are not stored; {remedy}")
         return self
 
     @model_validator(mode="after")

@@ -157,7 +157,8 @@ def training_dataset(
     """Make the endless stream of training batches, epoch after epoch, each image once an epoch.
 
     Args:
-        images: uint8 (m, h, w, 1), usually `PixelCache.images`.
+        images: uint8 (m, h, w, 1), usually `PixelCache.images`; or what a network made of pictures, float32 (m, ...), one row for each
+            original and each copy.
         examples: what to show.
         batch_size: images a batch; the last one of an epoch may be smaller.
         seed: of the run.
@@ -168,8 +169,8 @@ def training_dataset(
         drop_remainder: whether to leave out a smaller last batch.
 
     Returns:
-        Endless dataset of x float32 (b, h, w, 1) in [0, 255], y float32 (b, k) and, with class weights, w float32 (b,). Take
-        `steps_per_epoch` batches an epoch.
+        Endless dataset of x float32 (b, h, w, 1) in [0, 255] (or (b, ...) of another array), y float32 (b, k) and, with class weights, w
+        float32 (b,). Take `steps_per_epoch` batches an epoch.
 
     Raises:
         ValueError: no example, fewer than one batch, copies without an augmentation, or weights of another length.
@@ -212,7 +213,7 @@ def evaluation_dataset(
     features of an expanded training part are computed.
 
     Args:
-        images: uint8 (m, h, w, 1), usually `PixelCache.images`.
+        images: as in `training_dataset`.
         examples: what to show.
         batch_size: images a batch; the last one may be smaller.
         augmentation: the training's, needed for its crop and for copies.
@@ -253,7 +254,7 @@ def _gather(
     """Turn a dataset of (indices, epoch) into one of (x, y)."""
     if augmentation is None and examples.copies.any():
         raise ValueError("these examples hold augmented copies, but no augmentation says how the copies differ")
-    height, width = images.shape[1:3]
+    shape, kind = images.shape[1:], tf.as_dtype(images.dtype)
     num_classes = examples.targets.shape[1]
     columns = examples.columns
 
@@ -276,12 +277,12 @@ def _gather(
         if not centred:
             # The window moves in every epoch, also where the rest of the picture is fixed.
             uniform[:, 5:] = draw_uniform(seed + _WINDOW, keys, copies, np.full_like(keys, int(epoch) + 1), count=2)
-        transforms = draw_transforms(augmentation, uniform, changed, height=height, width=width, centred=centred)
+        transforms = draw_transforms(augmentation, uniform, changed, height=shape[0], width=shape[1], centred=centred)
         return pixels, examples.targets[indices], transforms
 
     def load(indices: tf.Tensor, epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        x, y, transforms = tf.numpy_function(read, [indices, epoch], [tf.uint8, tf.float32, tf.float32])
-        x = tf.ensure_shape(x, (None, height, width, 1))
+        x, y, transforms = tf.numpy_function(read, [indices, epoch], [kind, tf.float32, tf.float32])
+        x = tf.ensure_shape(x, (None, *shape))
         return x, tf.ensure_shape(y, (None, num_classes)), tf.ensure_shape(transforms, (None, 8))
 
     def change(x: tf.Tensor, y: tf.Tensor, transforms: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -289,7 +290,7 @@ def _gather(
         if augmentation is None:
             return x, y
         fill_mode = (augmentation.affine or Affine()).fill_mode
-        x = transform_images(x, transforms, augmentation.output_shape(height, width), fill_mode=fill_mode)
+        x = transform_images(x, transforms, augmentation.output_shape(*shape[:2]), fill_mode=fill_mode)
         return x, y
 
     loaded = batches.map(load)

@@ -27,8 +27,9 @@ from cxr_keras.features.store import (
 )
 from cxr_keras.progress import track
 
-LAYERS = ("features", "embedding")
-"""What can be stored: the base's output, flattened, or the vector that the last layer reads."""
+LAYERS = ("features", "pooled", "embedding")
+"""What can be stored: the base's output, flattened; its pooled values, where the head begins by pooling; or the vector that the last layer
+reads."""
 
 BATCH_SIZE = 32
 """Images a call of the network, always: the last batch is filled up. Another number of rows may sum in another order."""
@@ -53,7 +54,10 @@ def layer_model(model: keras.Model, layer: str) -> keras.Model:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"layer {layer!r}: expected one of {', '.join(LAYERS)}.{hint}")
     if layer not in {each.name for each in model.layers}:
-        raise ValueError(f"the model {model.name} has no layer {layer!r}; build it with models_zoo.build, whose models have it.")
+        raise ValueError(
+            f"the model {model.name} has no layer {layer!r}. Models of models_zoo.build have features and embedding, and pooled where the "
+            "head begins by pooling."
+        )
     return keras.Model(model.inputs[0], model.get_layer(layer).output, name=f"{model.name}_{layer}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -124,8 +125,34 @@ def training_data(
         weights: class weights, float32 (classes,), or `None`.
         jit: under XLA every batch has the same size, because another size would be compiled again; the last, smaller one is left out.
     """
-    size = min(config.data.batch_size, len(training))
     augmentation = augmentation_of(config, classes)
+    batches, steps = batch_stream(images, training, augmentation, config=config, fold=fold, weights=weights, drop_remainder=jit)
+    shown = None if validation is None else batches_in_order(images, validation, config, appearance=look_of("validation", config))
+    return TrainingData(batches, steps, shown)
+
+
+def batch_stream(
+    images: np.ndarray,
+    training: Examples,
+    augmentation: Augmentation | None,
+    *,
+    config: RunConfig,
+    fold: int,
+    weights: np.ndarray | None,
+    drop_remainder: bool,
+) -> tuple[Callable[[int], object], int]:
+    """Give the training batches of one fold as a function of the first epoch, and how many of them make an epoch.
+
+    Args:
+        images: pixels, or what a base made of them, see `training_dataset`.
+        training: what is trained on.
+        augmentation: how pictures are varied, if at all.
+        config: batch size and seed, which decide the order together with `fold`.
+        fold: number of the fold.
+        weights: class weights, float32 (classes,), or `None`.
+        drop_remainder: whether a smaller last batch is left out.
+    """
+    size = min(config.data.batch_size, len(training))
 
     def batches(first_epoch: int) -> object:
         return training_dataset(
@@ -137,8 +164,7 @@ def training_data(
             first_epoch=first_epoch,
             augmentation=augmentation,
             class_weights=weights,
-            drop_remainder=jit,
+            drop_remainder=drop_remainder,
         )
 
-    shown = None if validation is None else batches_in_order(images, validation, config, appearance=look_of("validation", config))
-    return TrainingData(batches, steps_per_epoch(len(training), size, drop_remainder=jit), shown)
+    return batches, steps_per_epoch(len(training), size, drop_remainder=drop_remainder)

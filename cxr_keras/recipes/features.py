@@ -33,17 +33,19 @@ def extract_features(
     show_progress: bool,
     model: keras.Model | None = None,
     training: Sequence[Examples] = (),
+    root: Path | None = None,
 ) -> FeatureStore:
     """Open the features of all images of a manifest, computing first what no earlier run has computed.
 
     Args:
         config: decides pixels, architecture, weights, precision and how copies are varied.
         manifest: the images; labels and groups are only noted.
-        layer: "features" (flattened, h * w * c) or "embedding".
+        layer: "features" (flattened, h * w * c), "pooled" (c, where the head begins by pooling) or "embedding".
         show_progress: whether to show how far it is and how many rows were reused.
         model: the model whose weights are taken, such as that of a fold, built in the config's precision; None builds the config's own,
             random weights drawn as those of fold 0.
         training: training parts (`batches.expanded`), whose augmented copies are wanted too; parts of several folds may share copies.
+        root: the folder of the store's folder; None takes that of all runs, in the cache folder.
 
     Returns:
         The store. `store.rows_of(manifest)` finds the rows of images, `store.rows_of(manifest.iloc[positions], copies)` those of examples,
@@ -72,7 +74,7 @@ def extract_features(
         model,
         manifest.iloc[positions].assign(copy=copies),
         batches_of,
-        root=cache_folder() / "features",
+        root=root or cache_folder() / "features",
         settings=_settings(config, model, layer),
         variation=_variation(config, augmentation) if copies.any() else None,
         show_progress=show_progress,
@@ -154,9 +156,11 @@ def _variation(config: RunConfig, augmentation: Augmentation | None) -> dict[str
 
 
 def _settings(config: RunConfig, model: keras.Model, layer: str) -> dict[str, Any]:
-    """What the store is found by. Parameters are the base's alone for `features`, so that strategies with other heads share it."""
+    """What the store is found by. Parameters are the base's (and the way of pooling), so that strategies with other heads share it."""
     spec = models_zoo.get_spec(config.model.name)
-    taken = keyword_defaults(spec.base) if layer == "features" else spec.parameters
+    taken = spec.parameters if layer == "embedding" else keyword_defaults(spec.base)
+    if layer == "pooled":
+        taken = {**taken, "pooling": spec.parameters["pooling"]}
     return {
         "architecture": config.model.name,
         "parameters": {name: config.model.params.get(name, default) for name, default in taken.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from cxr_keras.data.pipeline import Examples, examples_of
 from cxr_keras.evaluation import predictions_table
 from cxr_keras.evaluation.scores import score_predictions
 from cxr_keras.recipes.batches import batches_in_order, expanded, look_of, open_cache, training_data
+from cxr_keras.recipes.frozen import PRIVATE_STORE, behind_frozen_base
 from cxr_keras.recipes.weights import PARTS_FILE, UNUSED, weights_of_fold
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import write_atomically, write_csv, write_json
@@ -63,12 +65,24 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
     training = expanded(examples["train"], config, classes)
     weights = class_weights(config.training.class_weights, classes, training_labels=_labels(training, classes))
     phases, settings = phases_and_settings(config, epochs)
-    curves = examples.get("validation")
-    if curves is None and config.split.curves_on_test and epochs is None:
-        curves = examples["test"]
+    scored = "test" if config.split.curves_on_test and epochs is None else "validation"
+    curves = examples.get(scored)
     data = training_data(
         cache.images, training, curves, config=config, fold=fold, classes=classes, weights=weights, jit=settings.jit_compile
     )
+    if config.trains_behind_frozen_base:
+        behind_base = behind_frozen_base(
+            config,
+            pd.concat([tables["train"], tables[scored]]),
+            training,
+            curves,
+            classes=classes,
+            weights=weights,
+            settings=settings,
+            fold=fold,
+            folder=folder,
+        )
+        data = dataclasses.replace(data, behind_base=behind_base)
     state = run_phases(model, phases, data, settings=settings, folder=folder, display=display)
 
     predicted: dict[str, pd.DataFrame] = {}
@@ -94,6 +108,7 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
     }
     write_json(folder / DONE_FILE, done)
     (folder / STATE_FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder / PRIVATE_STORE, ignore_errors=True)
 
 
 def prepare_backend(config: RunConfig, fold: int) -> None:

@@ -23,6 +23,7 @@ from cxr_keras.recipes.fold import phases_and_settings, prepare_backend
 from cxr_keras.recipes.train import parts_of_split
 from cxr_keras.recipes.weights import check_model
 from cxr_keras.reporting.tables import Table, render_text
+from cxr_keras.training.fit import set_trainable
 from cxr_keras.training.measure import seconds_per_image_predicted, seconds_per_step
 
 FLOAT_BYTES = 4
@@ -83,8 +84,16 @@ def plan_run(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[str, An
     predicted = seconds_per_image_predicted(models_zoo.prediction_model(model), batch_size=config.evaluation.batch_size)
     rows, seconds = [], 0.0
     for phase in phases:
-        each = seconds_per_step(model, phase, batch_size=batch_size, jit_compile=settings.jit_compile)
-        epoch = each * steps + predicted * sizes.validation
+        fitted = model
+        if phase.train == "head" and config.trains_behind_frozen_base:
+            fitted = models_zoo.head_model(model, start=models_zoo.frozen_layer(model))
+            once = predicted * (sizes.training + sizes.validation) * (phase.epochs > 0)
+            seconds += once
+            rows.append((f"{phase.name}: features", "1", "", "", duration(once), duration(once)))
+        set_trainable(model, phase)
+        each = seconds_per_step(fitted, phase, batch_size=batch_size, jit_compile=settings.jit_compile)
+        scored = seconds_per_image_predicted(fitted, batch_size=config.evaluation.batch_size) if fitted is not model else predicted
+        epoch = each * steps + scored * sizes.validation
         seconds += epoch * phase.epochs
         stop = f", stops after {phase.patience} without a better one" if phase.patience is not None else ""
         rows.append(

@@ -16,6 +16,7 @@ from cxr_keras.evaluation import read_predictions
 from cxr_keras.evaluation.baselines import thumbnail_baseline
 from cxr_keras.recipes.batches import open_cache
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
+from cxr_keras.recipes.frozen import check_frozen_base
 from cxr_keras.recipes.results import score_fitted, write_results
 from cxr_keras.recipes.weights import PARTS_FILE, check_model
 from cxr_keras.runs.directory import open_run_directory
@@ -39,6 +40,7 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     config.refuse_choice_without_validation(verb)
     folds = range(config.cross_validation.folds) if verb == "cv" else range(1)
     check_model(config.model, image_size=config.data.image_size, folds=folds)
+    check_frozen_base(config)
     announce_phantom(config)
     manifest = manifest_of(config.data, seed=config.seed_of_splits)
     manifest = refuse_or_skip_bad_files(manifest, policy=config.data.on_bad_files, folder=folder)

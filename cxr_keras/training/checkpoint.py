@@ -28,7 +28,7 @@ class TrainingState:
         epochs_in_phase: epochs finished in the running phase.
         history: one row a finished epoch.
         best: the best epoch of the running phase, if one is looked for.
-        best_weights: the model's weights after that epoch.
+        best_weights: the weights after that epoch of what the phase fits, the model or its head.
         phases_done: per finished phase its name, the epochs it ran, the epoch whose weights it kept and the monitored value there.
     """
 
@@ -41,14 +41,14 @@ class TrainingState:
     phases_done: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
-def save_state(path: Path, state: TrainingState, model: keras.Model, *, with_optimizer: bool = True) -> None:
+def save_state(path: Path, state: TrainingState, model: keras.Model, *, optimizer: keras.optimizers.Optimizer | None) -> None:
     """Write the state with all variables of model (random seeds included) and optimizer.
 
     Args:
         path: the `.npz` file; replaced as a whole.
         state: what is known.
         model: the model in training.
-        with_optimizer: False between two phases, where the next phase makes its own optimizer.
+        optimizer: that of the running phase; None between two phases, where the next one makes its own.
     """
     told = {
         "phase": state.phase,
@@ -59,8 +59,8 @@ def save_state(path: Path, state: TrainingState, model: keras.Model, *, with_opt
         "best": dataclasses.asdict(state.best) if state.best else None,
     }
     arrays = {f"model_{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(model.variables)}
-    if with_optimizer:
-        arrays |= {f"optimizer_{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(model.optimizer.variables)}
+    if optimizer is not None:
+        arrays |= {f"optimizer_{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(optimizer.variables)}
     if state.best_weights is not None:
         arrays |= {f"best_{i}": array for i, array in enumerate(state.best_weights)}
     with write_atomically(path) as temporary:

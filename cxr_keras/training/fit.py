@@ -39,11 +39,14 @@ class TrainingData:
             starts there: images float32 (batch, h, w, 1) in [0, 255], targets float32 one-hot (batch, classes).
         steps_per_epoch: batches an epoch.
         validation: finite dataset of (images, targets) in a fixed order, or `None`.
+        behind_base: takes the model when its base is frozen and gives the same batches in the same order, with the outputs of
+            `models_zoo.frozen_layer` instead of images; phases that train the head then fit it alone. `None` runs the base in every epoch.
     """
 
     batches: Callable[[int], Any]
     steps_per_epoch: int
     validation: Any | None = None
+    behind_base: Callable[[keras.Model], TrainingData] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,20 +98,29 @@ def run_phases(
         display.note(f"continues after epoch {state.epoch}")
     while state.phase < len(phases):
         phase = phases[state.phase]
+        fitted = _fitted_part(model, phase, data)
         if phase.epochs > 0:
-            _run_phase(model, phase, data, state, stored, settings=settings, folder=folder, display=display)
+            _run_phase(model, fitted, phase, data, state, stored, settings=settings, folder=folder, display=display)
         stored = None
-        _put_kept_weights_back(model, state, settings)
+        _put_kept_weights_back(fitted, state, settings)
         if phase.epochs > 0 and phase.batch_norm == "recalibrated":
             display.note("BatchNorm statistics set by one pass over the training part")
             calibrate_batch_norm(model, data.batches(state.epoch), data.steps_per_epoch)
         _close_phase(phase, state, settings)
-        save_state(folder / STATE_FILE, state, model, with_optimizer=False)
+        save_state(folder / STATE_FILE, state, model, optimizer=None)
     return state
+
+
+def _fitted_part(model: keras.Model, phase: Phase, data: TrainingData) -> keras.Model:
+    """The model, or only its head where the base is frozen and its outputs are at hand."""
+    if phase.train != "head" or data.behind_base is None:
+        return model
+    return models_zoo.head_model(model, start=models_zoo.frozen_layer(model))
 
 
 def _run_phase(
     model: keras.Model,
+    fitted: keras.Model,
     phase: Phase,
     data: TrainingData,
     state: TrainingState,
@@ -118,35 +130,38 @@ def _run_phase(
     folder: Path,
     display: Any,
 ) -> None:
-    """Fit one phase from wherever `state` says it stands."""
+    """Fit one phase from wherever `state` says it stands; `fitted` is the model or its head."""
     if state.epochs_in_phase == 0 and phase.train == "head" and settings.calibrate_batch_norm:
         display.note("random base: BatchNorm statistics set by one pass over the training part")
         calibrate_batch_norm(model, data.batches(state.epoch), data.steps_per_epoch)
-    optimizer = compile_phase(model, phase, jit_compile=settings.jit_compile)
+    set_trainable(model, phase)
+    optimizer = compile_phase(fitted, phase, jit_compile=settings.jit_compile)
     if stored is not None and "optimizer_0" in stored:
         restore_variables(optimizer.variables, stored, "optimizer_")
     if state.best is None and (settings.keep == "best" or phase.patience is not None):
         state.best = BestEpoch(settings.monitor, patience=phase.patience)
     if state.epochs_in_phase >= phase.epochs or (state.best is not None and state.best.stop):
         # A run that was stopped right here has its last epoch behind it, but not what Keras does at the end of `fit`.
-        optimizer.finalize_variable_values(model.trainable_variables)
+        optimizer.finalize_variable_values(fitted.trainable_variables)
         return
+    if fitted is not model:
+        data = data.behind_base(model)
     first_epoch = state.epoch
     display.phase_started(phase, first_epoch=state.epochs_in_phase, steps=data.steps_per_epoch)
     epoch_end = EpochEnd(
         state,
         phase,
-        scored=models_zoo.prediction_model(model),
+        scored=models_zoo.prediction_model(fitted),
         validation=data.validation,
-        record=EpochRecorder(folder, state, model, seconds_between_states=settings.checkpoint_seconds),
+        record=EpochRecorder(folder, state, model, optimizer, seconds_between_states=settings.checkpoint_seconds),
         display=display,
         keep_best=settings.keep == "best",
     )
     callbacks: list[keras.callbacks.Callback] = [epoch_end]
     if phase.optimizer.decay in EPOCH_RATES:
         callbacks.insert(0, EpochRate(phase, epochs_before=first_epoch - state.epochs_in_phase))
-    model.fit(
-        for_all_outputs(data.batches(first_epoch), model),
+    fitted.fit(
+        for_all_outputs(data.batches(first_epoch), fitted),
         steps_per_epoch=data.steps_per_epoch,
         initial_epoch=first_epoch,
         epochs=first_epoch - state.epochs_in_phase + phase.epochs,
@@ -157,14 +172,13 @@ def _run_phase(
 
 
 def compile_phase(model: keras.Model, phase: Phase, *, jit_compile: bool) -> keras.optimizers.Optimizer:
-    """Freeze and thaw, compile, and make the optimizer's variables.
+    """Compile a model, or its head, for a phase that `set_trainable` has prepared, and make the optimizer's variables.
 
     The loss is the cross-entropy of `probabilities`, plus that of auxiliary outputs with their weights.
 
     Returns:
         The optimizer, without any step taken.
     """
-    set_trainable(model, phase)
     optimizer = make_optimizer(phase.optimizer, epochs=phase.epochs)
     accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
     single = len(model.outputs) == 1
@@ -189,10 +203,10 @@ def for_all_outputs(batches: Any, model: keras.Model) -> Any:
     return batches.map(lambda images, *rest: (images, *((part,) * count for part in rest)))
 
 
-def _put_kept_weights_back(model: keras.Model, state: TrainingState, settings: FitSettings) -> None:
-    """After a phase that keeps its best epoch, give the model the weights of that epoch."""
+def _put_kept_weights_back(fitted: keras.Model, state: TrainingState, settings: FitSettings) -> None:
+    """After a phase that keeps its best epoch, give what it fitted the weights of that epoch."""
     if settings.keep == "best" and state.best_weights is not None:
-        model.set_weights(state.best_weights)
+        fitted.set_weights(state.best_weights)
 
 
 def _close_phase(phase: Phase, state: TrainingState, settings: FitSettings) -> None:
@@ -215,11 +229,20 @@ def _close_phase(phase: Phase, state: TrainingState, settings: FitSettings) -> N
 class EpochRecorder:
     """Writes the history after each epoch, and the resumable state when its time has come."""
 
-    def __init__(self, folder: Path, state: TrainingState, model: keras.Model, *, seconds_between_states: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        state: TrainingState,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        *,
+        seconds_between_states: float,
+    ) -> None:
         """Remember what to write where."""
         self.folder = folder
         self.state = state
         self.model = model
+        self.optimizer = optimizer
         self.seconds_between_states = seconds_between_states
         self.last_state = time.monotonic()
 
@@ -227,7 +250,7 @@ class EpochRecorder:
         """Record the epoch just finished."""
         write_csv(self.folder / HISTORY_FILE, pd.DataFrame(self.state.history))
         if time.monotonic() - self.last_state >= self.seconds_between_states:
-            save_state(self.folder / STATE_FILE, self.state, self.model)
+            save_state(self.folder / STATE_FILE, self.state, self.model, optimizer=self.optimizer)
             self.last_state = time.monotonic()
 
 

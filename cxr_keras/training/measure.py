@@ -20,8 +20,8 @@ def seconds_per_step(model: keras.Model, phase: Phase, *, batch_size: int, jit_c
     """Time a training step of a phase on noise.
 
     Args:
-        model: a model of `models_zoo`; its weights change.
-        phase: decides which layers learn and the optimizer.
+        model: a model of `models_zoo`, or its head, prepared by `set_trainable`; its weights change.
+        phase: decides the optimizer.
         batch_size: images a step.
         jit_compile: XLA on or off.
 

@@ -185,6 +185,20 @@ def test_batch_norm_layers_are_found(small_model):
     assert models_zoo.batch_norm_layers(small_model("vgg16")) == []
 
 
+def test_layers_that_draw_at_random_within_the_base_are_found(small_model):
+    drawing = {name for name in models_zoo.list_models() if models_zoo.random_layers(small_model(name))}
+    assert drawing == {"efficientnet_b0", "mini_vgg"}  # stochastic depth; dropout between blocks
+
+
+def test_a_head_may_start_behind_the_pooling(small_model, grey_images):
+    model = small_model("mini_resnet")
+    assert models_zoo.frozen_layer(model) == "pooled" and models_zoo.frozen_layer(small_model("cnn_94")) == "features"
+    images = grey_images(model)
+    pooled = keras.Model(model.inputs[0], model.get_layer("pooled").output)(images)
+    assert pooled.shape[1:] == model.get_layer("features").output.shape[-1:]
+    np.testing.assert_allclose(models_zoo.head_model(model, start="pooled")(pooled), model(images), atol=1e-6)
+
+
 def test_training_a_head_model_trains_the_model(grey_images):
     model = models_zoo.build("mini_vgg", (8, 8), 2, conv_dropout=0, dense_dropout=0)
     before = np.array(model.get_layer("logits").kernel)

@@ -90,9 +90,9 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
     settings, draws = config.evaluation, config.evaluation.bootstrap_draws
     target, prevalence = settings.target_sensitivity, settings.prevalence
     write_csv(folder / "predictions.csv", predictions)
+    fitted = score_fitted(predictions, validation, folder, target=target, prevalence=prevalence, draws=draws, seed=config.seed)
     scores = write_results(
         predictions,
-    fitted = score_fitted(predictions, validation, folder, target=target, prevalence=prevalence, draws=draws, seed=config.seed)
         folder,
         name=config.name,
         provenance=provenance_of(config, folder, fold_folders, manifest=manifest, verb=verb),

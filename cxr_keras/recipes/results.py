@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from cxr_keras.evaluation import class_names, score_predictions
 from cxr_keras.evaluation.calibration import calibration
@@ -14,12 +15,16 @@ from cxr_keras.evaluation.subgroups import attributes_of, score_subgroups
 from cxr_keras.evaluation.thresholds import operating_points
 from cxr_keras.reporting import (
     all_tables,
+    calibration_figure,
     confusion_matrix_figure,
     learning_curves_figure,
+    precision_recall_figure,
     render_markdown,
     render_text,
     roc_figure,
     save_figure,
+    score_histograms_figure,
+    thresholds_figure,
 )
 from cxr_keras.runs.files import write_csv, write_json, write_text
 
@@ -39,7 +44,7 @@ def write_results(
     further: Mapping[str, Any],
     manifest: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """Score predictions and write `metrics.json`, `summary.md` and `figures/` into `folder`.
+    """Score predictions and write `metrics.json`, `summary.md` and `figures/` (PNG and SVG) into `folder`.
 
     Args:
         predictions: a checked predictions table.
@@ -55,23 +60,44 @@ def write_results(
     Returns:
         The scores with their provenance, as in `metrics.json`.
     """
-    classes = class_names(predictions)
     scores = score_predictions(predictions, draws=draws, seed=seed) | {"provenance": dict(provenance), **further}
     if manifest is not None:
         scores["subgroups"] = score_subgroups(predictions, attributes_of(manifest), draws=draws, seed=seed)
     write_json(folder / "metrics.json", scores)
     tables = all_tables(scores, provenance=provenance, name=name)
     write_text(folder / "summary.md", f"# {name}\n\n{render_markdown(tables)}")
-    figures = folder / "figures"
-    save_figure(
-        confusion_matrix_figure(scores["confusion_matrix"], classes, title=f"{name}: confusion matrix"), figures / "confusion_matrix.png"
-    )
-    save_figure(roc_figure(predictions, classes, scores=scores, title=f"{name}: ROC"), figures / "roc.png")
+    for figure_name, figure in figures_of(predictions, scores, name=name).items():
+        save_figure(figure, folder / "figures" / f"{figure_name}.png", svg=True)
     if histories := read_histories(histories_in):
         curves = learning_curves_figure(histories, title=f"{name}: learning curves", scored_part=scored_part(histories_in))
-        save_figure(curves, figures / "learning_curves.png")
+        save_figure(curves, folder / "figures" / "learning_curves.png", svg=True)
     print(render_text(tables))
     return scores
+
+
+def figures_of(predictions: pd.DataFrame, scores: Mapping[str, Any], *, name: str) -> dict[str, Figure]:
+    """Draw what predictions and their scores show, each figure under the name of its file.
+
+    Args:
+        predictions: a checked predictions table.
+        scores: as in `metrics.json`; figures of the operating points and of the calibration need theirs.
+        name: begins every title.
+    """
+    classes = class_names(predictions)
+    points = scores.get("operating_points")
+    figures = {
+        "confusion_matrix": confusion_matrix_figure(scores["confusion_matrix"], classes, title=f"{name}: confusion matrix"),
+        "roc": roc_figure(predictions, classes, scores=scores, points=points, title=f"{name}: ROC"),
+        "precision_recall": precision_recall_figure(
+            predictions, classes, scores=scores, points=points, title=f"{name}: precision and recall"
+        ),
+        "probabilities": score_histograms_figure(predictions, classes, title=f"{name}: predicted probabilities"),
+    }
+    if scores.get("calibration"):
+        figures["calibration"] = calibration_figure(scores["calibration"], title=f"{name}: calibration")
+    if len(classes) == 2:
+        figures["thresholds"] = thresholds_figure(predictions, classes, points=points, title=f"{name}: thresholds")
+    return figures
 
 
 def score_fitted(

@@ -1,23 +1,19 @@
-"""Figures of a run: confusion matrix, ROC curves, learning curves.
+"""Figures of counts and of training: confusion matrix, learning curves. Curves over thresholds are in `curves` and `probabilities`.
 
 Figures are made without pyplot, so nothing is kept in a global list and no display is needed.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from cxr_keras.reporting.style import COLOURS, STYLE, set_title
-from cxr_keras.reporting.tables import format_value
 
 TRAINING, VALIDATION = COLOURS[0], COLOURS[1]
 
@@ -72,78 +68,6 @@ def confusion_matrix_figure(
         bar.set_label("share of the true class")
         bar.outline.set_visible(False)
     return figure
-
-
-def roc_figure(
-    predictions: pd.DataFrame,
-    classes: Sequence[str],
-    *,
-    scores: Mapping[str, Any] | None = None,
-    title: str = "ROC curves",
-) -> Figure:
-    """Draw ROC curves, a panel a class: each class against the rest, or of two classes the last one.
-
-    A panel a class, because curves of good models lie on each other near the corner.
-
-    Args:
-        predictions: columns fold, label, p_<class> of each class.
-        classes: class names in order.
-        scores: the dictionary of scores of these predictions, for intervals beside the AUROC; without it the pooled
-            AUROC stands alone.
-        title: first line of the title.
-
-    Returns:
-        The figure: thick the pooled curve, thin those of single folds where there are several. A class without images, or
-        the only one, has no curve and "AUROC n/a".
-    """
-    shown = list(classes)[-1:] if len(classes) == 2 else list(classes)
-    folds = [rows for _, rows in predictions.groupby("fold", sort=True)]
-    columns = min(len(shown), 2)
-    lines = -(-len(shown) // columns)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(1.0 + 3.6 * columns, 1.1 + 3.6 * lines), layout="constrained")
-        panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
-        for axes, name, colour in zip(panels, shown, itertools.cycle(COLOURS)):
-            axes.plot([0, 1], [0, 1], color="#777777", linewidth=1, linestyle=(0, (2, 3)), label="chance")
-            for number, rows in enumerate(folds if len(folds) > 1 else []):
-                label = "single folds" if number == 0 else None
-                _draw_roc(axes, rows, name, color=colour, linewidth=0.7, alpha=0.55, label=label)
-            pooled = f"{len(folds)} folds pooled" if len(folds) > 1 else "all images"
-            _draw_roc(axes, predictions, name, color=colour, linewidth=2.0, label=pooled)
-            axes.set_title(f"{name}: AUROC {format_value(_auroc_entry(predictions, name, scores))}")
-            axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015), aspect="equal")
-            axes.grid(True)
-            axes.legend(loc="lower right")
-        for axes in panels[len(shown) :]:
-            axes.set_visible(False)
-        against = f"{shown[0]} (positive) against {classes[0]}" if len(shown) == 1 else "each class against the rest"
-        set_title(figure, title, against, _interval_note(scores))
-        figure.supxlabel("1 − specificity (false positive rate)", fontsize=10)
-        figure.supylabel("sensitivity (true positive rate)", fontsize=10)
-    return figure
-
-
-def _draw_roc(axes: Axes, rows: pd.DataFrame, name: str, **line: Any) -> bool:
-    positive = (rows["label"] == name).to_numpy()
-    if positive.all() or not positive.any():
-        return False
-    false_rate, true_rate, _ = roc_curve(positive, rows[f"p_{name}"])
-    axes.plot(false_rate, true_rate, **line)
-    return True
-
-
-def _auroc_entry(predictions: pd.DataFrame, name: str, scores: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if scores is not None:
-        return scores["per_class"][name]["auroc"]
-    positive = (predictions["label"] == name).to_numpy()
-    defined = positive.any() and not positive.all()
-    return {"value": float(roc_auc_score(positive, predictions[f"p_{name}"])) if defined else None}
-
-
-def _interval_note(scores: Mapping[str, Any] | None) -> str:
-    if scores is None or not scores["interval"]["draws"]:
-        return ""
-    return f"[{scores['interval']['level']:.0%} interval, patients resampled]"
 
 
 def learning_curves_figure(

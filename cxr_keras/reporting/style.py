@@ -14,6 +14,9 @@ from cxr_keras.runs.files import write_atomically
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito (2008), Color Universal Design; yellow is left out because it vanishes on paper."""
 
+POINT_MARKERS = {"0.5": "o", "youden": "^", "sensitive": "s", "guaranteed": "D"}
+"""Signs of the operating points, which tell them apart without colour."""
+
 DOTS_PER_INCH = 200
 
 # Any, because the stubs of rc_context list every setting as a literal, which a plain dictionary cannot meet.
@@ -31,6 +34,9 @@ STYLE: Any = {
     "lines.linewidth": 1.8,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    # Letters as shapes look the same where the font is missing; a fixed salt gives the same file from the same figure.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "cxr_keras",
 }
 
 
@@ -44,12 +50,13 @@ def set_title(figure: Figure, *lines: str) -> None:
     figure.suptitle("\n".join(textwrap.fill(line, room) for line in lines if line), fontsize=11)
 
 
-def save_figure(figure: Figure, path: str | Path) -> Path:
+def save_figure(figure: Figure, path: str | Path, *, svg: bool = False) -> Path:
     """Write a figure as PNG at 200 dots per inch, whole or not at all.
 
     Args:
-        figure: from one of the functions of `reporting.figures`.
+        figure: from one of the functions of `cxr_keras.reporting`.
         path: ends in `.png`.
+        svg: write an SVG of the same name beside it, for print; a figure of photographs is better without.
 
     Returns:
         The path.
@@ -62,4 +69,10 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
         raise ValueError(f"Figures are written as PNG, but the path is {path}: let it end in .png.")
     with matplotlib.rc_context(STYLE), write_atomically(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH)
+    if svg:
+        with matplotlib.rc_context(STYLE), write_atomically(path.with_suffix(".svg")) as temporary:
+            # The layout was found for the PNG; looking for it again would double the time.
+            figure.set_layout_engine("none")
+            # Without the date, which would make every file another one.
+            figure.savefig(temporary, format="svg", metadata={"Date": None})
     return path

@@ -27,7 +27,12 @@ def test_a_run_is_scored_elsewhere_by_model_and_as_a_whole(cxr, tmp_path, elsewh
     folder = run / "on-other"
     scores = read_json(folder / "metrics.json")
     locked = {point["name"]: point["locked"] for point in read_json(run / "metrics.json")["operating_points"]}
-    assert {point["name"]: point["thresholds"]["0"] for point in scores["operating_points"]} == locked
+    # The guaranteed one has none: so few patients can promise nothing.
+    assert {point["name"]: point["thresholds"].get("0") for point in scores["operating_points"]} == locked and locked["guaranteed"] is None
+    calibration = read_json(run / "metrics.json")["calibration"]
+    assert scores["calibration"]["locked"] == calibration["locked"] and set(calibration["temperatures"]) == {"0", "1"}
+    assert len(pd.read_csv(folder / "calibrated_predictions.csv")) == len(pd.read_csv(folder / "predictions.csv"))
+    assert (run / "calibrated_predictions.csv").exists() and (run / "figures" / "thresholds.svg").exists()
     assert set(scores["by_model"]) == {"fold-0", "fold-1"} and "Single models" in output
     assert {row["value"] for row in scores["subgroups"] if row["attribute"] == "sex"} == {"F", "M"}
     tables = [pd.read_csv(folder / "by_model" / f"fold-{fold}.csv")["p_normal"] for fold in (0, 1)]

@@ -7,19 +7,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cxr_keras.reporting import confusion_matrix_figure, learning_curves_figure, roc_figure, save_figure
+from cxr_keras.reporting import confusion_matrix_figure, learning_curves_figure, save_figure
 from cxr_keras.reporting.style import DOTS_PER_INCH
 
 FOUR = ("bacterial", "covid19", "normal", "viral")
-
-
-def predictions(classes=FOUR, *, n=80, folds=4, seed=0) -> pd.DataFrame:
-    random = np.random.default_rng(seed)
-    truth = np.arange(n) % len(classes)
-    logits = random.normal(size=(n, len(classes))) + np.eye(len(classes))[truth]
-    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    columns = {"fold": np.arange(n) // len(classes) % folds, "label": [classes[index] for index in truth]}
-    return pd.DataFrame(columns | {f"p_{name}": probabilities[:, index] for index, name in enumerate(classes)})
 
 
 def history(epochs=6, *, validation=True, phases=("head", "all")) -> pd.DataFrame:
@@ -54,50 +45,6 @@ def test_confusion_matrix_of_an_absent_class_has_no_share():
 def test_confusion_matrix_must_fit_the_classes():
     with pytest.raises(ValueError, match=r"has shape \(2, 2\), but 4 classes need \(4, 4\)"):
         confusion_matrix_figure([[1, 2], [3, 4]], FOUR)
-
-
-def test_roc_has_a_panel_a_class_with_folds_and_pooled_curve():
-    figure = roc_figure(predictions(), FOUR, title="ResNet50")
-    assert [axes.get_title().split(":")[0] for axes in figure.axes] == list(FOUR)
-    for axes in figure.axes:
-        assert len(axes.lines) == 1 + 4 + 1  # chance, folds, pooled
-        assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-            "chance",
-            "single folds",
-            "4 folds pooled",
-        ]
-    assert title_of(figure) == "ResNet50\neach class against the rest"
-    assert "specificity" in figure.get_supxlabel() and "sensitivity" in figure.get_supylabel()
-
-
-def test_roc_of_two_classes_is_of_the_last_and_matches_the_auroc():
-    from sklearn.metrics import roc_auc_score
-
-    table = predictions(("normal", "pneumonia"), folds=1)
-    figure = roc_figure(table, ("normal", "pneumonia"))
-    (axes,) = figure.axes
-    expected = roc_auc_score(table["label"] == "pneumonia", table["p_pneumonia"])
-    assert axes.get_title() == f"pneumonia: AUROC {expected:.3f}"
-    false_rate, true_rate = axes.lines[-1].get_data()
-    assert np.trapezoid(true_rate, false_rate) == pytest.approx(expected)
-    assert "pneumonia (positive) against normal" in title_of(figure)
-
-
-def test_roc_shows_the_interval_that_it_is_given():
-    scores = {
-        "interval": {"draws": 2000, "level": 0.95},
-        "per_class": {name: {"auroc": {"value": 0.9, "low": 0.85, "high": 0.94}} for name in FOUR},
-    }
-    figure = roc_figure(predictions(), FOUR, scores=scores)
-    assert figure.axes[0].get_title() == "bacterial: AUROC 0.900 [0.850, 0.940]"
-    assert "[95% interval, patients resampled]" in title_of(figure)
-
-
-def test_roc_of_a_class_without_images_is_not_available():
-    table = predictions(FOUR)
-    figure = roc_figure(table[table["label"] != "viral"], FOUR)
-    assert figure.axes[3].get_title() == "viral: AUROC n/a"
-    assert len(figure.axes[3].lines) == 1
 
 
 def test_learning_curves_of_folds_with_their_mean_and_phases():
@@ -147,6 +94,13 @@ def test_saved_as_png_of_print_resolution(tmp_path):
         assert image.size == tuple(int(inches * DOTS_PER_INCH) for inches in figure.get_size_inches())
         assert len(image.convert("L").getcolors(256) or []) > 10
     assert [found.name for found in path.parent.iterdir()] == ["confusion.png"]
+
+
+def test_an_svg_beside_it_is_the_same_each_time(tmp_path):
+    for name in ("one", "other"):
+        save_figure(confusion_matrix_figure(np.eye(4, dtype=int), FOUR), tmp_path / f"{name}.png", svg=True)
+    one, other = ((tmp_path / f"{name}.svg").read_bytes() for name in ("one", "other"))
+    assert one == other and one.startswith(b"<?xml") and b"<svg" in one[:600] and b"dc:date" not in one
 
 
 def test_only_png(tmp_path):

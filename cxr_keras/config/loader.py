@@ -12,6 +12,7 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from cxr_keras.config.classifier import prune
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.training.strategies import get_strategy
 
@@ -98,8 +99,9 @@ def merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_yaml(config: RunConfig) -> str:
-    """The resolved settings as YAML; loading them gives an equal config."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    """The resolved settings as YAML, those left out that a classifier makes no use of; loading them gives an equal config."""
+    settings = config.model_dump(mode="json")
+    return yaml.safe_dump(prune(settings) if config.classifier else settings, sort_keys=False, allow_unicode=True)
 
 
 def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -125,6 +127,8 @@ def _as_sample(settings: dict[str, Any]) -> dict[str, Any]:
     sample = _read_yaml(config_folder() / f"{SAMPLE}.yaml")
     smaller = sample.pop("for_model", {}).get(settings.get("model", {}).get("name"), {})
     sample = merge(sample, smaller)
+    if settings.get("classifier"):
+        return merge(settings, prune(sample))
     phases = {phase.name for phase in get_strategy(settings.get("training", {}).get("strategy", "from_scratch")).phases}
     sample["training"]["phases"] = {name: values for name, values in sample["training"]["phases"].items() if name in phases}
     return merge(settings, sample)

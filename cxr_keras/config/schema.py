@@ -7,16 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from cxr_keras.config.classifier import IDLE, ClassifierSection, without_effect
+from cxr_keras.config.section import Section
 from cxr_keras.data.appearance import Appearance
 from cxr_keras.training.strategies import phases_of
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys are refused and values do not change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataSection(Section):
@@ -176,10 +172,10 @@ class EvaluationSection(Section):
     batch_size: int = Field(64, ge=1)
     validation_appearance: AppearanceSection | None = Field(
         None, description="a change of look that validation images get, so that they resemble images of elsewhere"
+    )
     target_sensitivity: float = Field(0.95, gt=0, lt=1, description="what the operating points of high sensitivity must reach")
     prevalence: float | None = Field(
         None, gt=0, lt=1, description="share of sick among those who will be tested, for predictive values; by default none are given"
-    )
     )
     ledger: str | None = Field(
         None, description="where readings of official test labels are noted; default test_readings.csv beside the run"
@@ -196,6 +192,7 @@ class RunConfig(Section):
     model: ModelSection
     augmentation: AugmentationSection = AugmentationSection()
     training: TrainingSection = TrainingSection()
+    classifier: ClassifierSection | None = Field(None, description="learns from stored features of the network, which stays as it is")
     split: SplitSection = SplitSection()
     cross_validation: CrossValidationSection = CrossValidationSection()
     evaluation: EvaluationSection = EvaluationSection()
@@ -210,10 +207,27 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _every_setting_has_an_effect(self) -> RunConfig:
+        if self.classifier is None:
+            return self
+        defaults = {section: type(getattr(self, section))().model_dump(mode="json") for section in IDLE}
+        faults = without_effect(self.model_dump(mode="json"), defaults)
+        if self.split.kind == "official_halves":
+            faults.append("split.kind=official_halves (half of the test folder would choose an epoch, and there are none; take official)")
+        if faults:
+            raise ValueError(f"a classifier on stored features makes no use of {'; '.join(faults)}. Leave them out.")
+        return self
+
+    @model_validator(mode="after")
     def _choosing_needs_validation(self) -> RunConfig:
         if self.split.curves_on_test and self.chooses_epoch:
             raise ValueError("split.curves_on_test goes with training.keep=last and no patience, else the test part would choose the epoch")
         return self
+
+    @property
+    def learner(self) -> str:
+        """What learns, in words: the training strategy, or a classifier on features."""
+        return self.training.strategy if self.classifier is None else f"{self.classifier.in_words} on {self.classifier.layer}"
 
     @property
     def seed_of_splits(self) -> int:

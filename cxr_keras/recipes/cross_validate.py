@@ -10,6 +10,7 @@ import pandas as pd
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.folds import check_folds, make_folds, read_folds, split_by_group, write_folds
 from cxr_keras.recipes.bozickovic import initial_epochs
+from cxr_keras.recipes.classifier import classifier_jobs
 from cxr_keras.recipes.run import finish_run, fold_job, open_run
 from cxr_keras.runs.directory import hold_run_directory
 from cxr_keras.runs.jobs import run_jobs
@@ -43,7 +44,7 @@ def cross_validate(config: RunConfig, folder: str | Path) -> dict[str, Any]:
             parts = parts_of_fold(manifest, folds, fold, config=config)
             label = f"fold {fold + 1} of {config.cross_validation.folds}"
             jobs.append(fold_job(folder / f"fold-{fold}", folder, parts, fold=fold, label=label, epochs=epochs))
-        run_jobs(jobs)
+        run_jobs(classifier_jobs(jobs, config))
         return finish_run(config, folder, [job.folder for job in jobs], verb="cv", manifest=manifest)
 
 

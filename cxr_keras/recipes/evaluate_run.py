@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cxr_keras.config.loader import read_config
+from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest
 from cxr_keras.data.pipeline import examples_of
@@ -18,6 +19,8 @@ from cxr_keras.evaluation.calibration import score_locked_temperature
 from cxr_keras.evaluation.predictions import probability_columns
 from cxr_keras.evaluation.thresholds import score_locked
 from cxr_keras.recipes.batches import batches_in_order, open_cache
+from cxr_keras.recipes.classifier import CLASSIFIER_FILE
+from cxr_keras.recipes.classifier_elsewhere import classify_elsewhere
 from cxr_keras.recipes.readings import ledger_of, note_reading
 from cxr_keras.recipes.results import CALIBRATED_FILE, write_results
 from cxr_keras.recipes.run import announce_phantom, data_provenance
@@ -56,12 +59,9 @@ def evaluate_run(
     refuse_unfit(manifest, classes, run=run)
     announce_phantom(config, manifest)
     folder = Path(folder) if folder else run / f"on-{manifest_path.stem}"
-    cache = open_cache(manifest, config, show_progress=True)
-    examples = examples_of(manifest, cache, classes)
+    predict = classify_elsewhere if config.classifier else _predict
     tables = {}
-    for name, path in models.items():
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-        probabilities, _ = predict_probabilities(model, batches_in_order(cache.images, examples, config))
+    for name, probabilities in predict(config, models, manifest, classes).items():
         tables[name] = predictions_table(manifest, probabilities, classes, fold=0)
         write_csv(folder / "by_model" / f"{name}.csv", tables[name])
     mean = np.mean([table[probability_columns(classes)].to_numpy() for table in tables.values()], axis=0)
@@ -100,6 +100,17 @@ def evaluate_run(
     return scores
 
 
+def _predict(config: RunConfig, models: dict[str, Path], manifest: pd.DataFrame, classes: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Probabilities of every model of a run, float (len(manifest), k) each, in the order of the manifest."""
+    cache = open_cache(manifest, config, show_progress=True)
+    examples = examples_of(manifest, cache, classes)
+    found = {}
+    for name, path in models.items():
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        found[name], _ = predict_probabilities(model, batches_in_order(cache.images, examples, config))
+    return found
+
+
 def open_finished(run: Path) -> tuple[Any, dict[str, Path]]:
     """Give the config of a finished run and its models by name.
 
@@ -111,10 +122,11 @@ def open_finished(run: Path) -> tuple[Any, dict[str, Path]]:
     folds = sorted(path for path in (*run.glob("fold-*"), run / "split") if path.is_dir())
     if not folds or not (run / "metrics.json").exists() or not all((path / DONE_FILE).exists() for path in folds):
         raise ValueError(f"{run} is not finished: run the command that began it again, it continues.")
-    models = {path.name: path / "model.keras" for path in folds}
+    config = read_config(run / CONFIG_FILE)
+    models = {path.name: path / (CLASSIFIER_FILE if config.classifier else "model.keras") for path in folds}
     if absent := [name for name, path in models.items() if not path.is_file()]:
         raise ValueError(f"{run} has no saved models in {', '.join(absent)}; train with training.save_models=true.")
-    return read_config(run / CONFIG_FILE), models
+    return config, models
 
 
 def refuse_unfit(manifest: pd.DataFrame, classes: tuple[str, ...], *, run: Path) -> None:

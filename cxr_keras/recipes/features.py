@@ -20,6 +20,7 @@ from cxr_keras.data.pipeline import Examples, evaluation_dataset, examples_of
 from cxr_keras.features import FeatureStore
 from cxr_keras.features.extract import BATCH_SIZE, LAYERS, describe_model, extract_rows
 from cxr_keras.recipes.batches import augmentation_of, cache_folder, decode_settings, open_cache
+from cxr_keras.recipes.fixed_network import build_up_to
 from cxr_keras.recipes.weights import PARTS_FILE
 from cxr_keras.weights import resolve_weights
 from models_zoo.spec import keyword_defaults
@@ -120,15 +121,7 @@ def _own_model(config: RunConfig, layer: str) -> keras.Model:
             f"model.weights is {weights}, trained on images that a fold may hold out. Build the model with recipes.fold.build_model, which "
             "checks that, and give it to extract_features."
         )
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config.training.precision)
-    try:
-        keras.utils.set_random_seed((config.seed * 1009) % 2**31)
-        if layer == "features":  # the head of VGG16 alone takes 500 MB
-            return models_zoo.build_base(name, config.data.image_size, weights=path, **params)
-        return models_zoo.build(name, config.data.image_size, 2, weights=path, **params)
-    finally:
-        keras.config.set_dtype_policy(policy)
+    return build_up_to(config, layer=layer, weights=path)
 
 
 def _pictures(originals: Examples, training: Sequence[Examples]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from cxr_keras.data.sources.phantom import holds_phantoms
 from cxr_keras.evaluation import read_predictions
 from cxr_keras.evaluation.baselines import thumbnail_baseline
 from cxr_keras.recipes.batches import open_cache
+from cxr_keras.recipes.classifier import check_classifier, classifier_provenance, finish_classifier
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
 from cxr_keras.recipes.frozen import check_frozen_base
 from cxr_keras.recipes.results import score_fitted, write_results
@@ -41,6 +42,7 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     folds = range(config.cross_validation.folds) if verb == "cv" else range(1)
     check_model(config.model, image_size=config.data.image_size, folds=folds)
     check_frozen_base(config)
+    check_classifier(config)
     announce_phantom(config)
     manifest = manifest_of(config.data, seed=config.seed_of_splits)
     manifest = refuse_or_skip_bad_files(manifest, policy=config.data.on_bad_files, folder=folder)
@@ -102,6 +104,9 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
         further=fitted,
         manifest=manifest,
     )
+    if config.classifier:
+        scores["classifier"] = finish_classifier(config, folder, fold_folders)
+        write_json(folder / "metrics.json", scores)
     if holds_phantoms(manifest):
         scores["thumbnail_baseline"] = _thumbnail_logistic_regression(config, manifest, predictions)
         write_json(folder / "metrics.json", scores)
@@ -127,11 +132,12 @@ def provenance_of(config: RunConfig, folder: Path, fold_folders: list[Path], *, 
         "seeds": str(config.seed),
         "weights": config.model.weights or "random",
         "model": config.model.name,
-        "strategy": config.training.strategy,
+        "strategy": config.learner,
         "evaluation": _evaluation_of(config, verb),
         "training": f"{sum(d['training_seconds'] for d in done) / 60:.1f} min on {machine['cores']} cores, {environment['backend']}",
         "commit": environment["commit"] or f"cxr-keras {environment['packages']['cxr-keras']}",
     }
+    row |= classifier_provenance(config, fold_folders)
     if config.data.permute_labels:
         row["labels"] = "permuted between patients (negative control)"
     if skipped:

@@ -10,6 +10,7 @@ import pandas as pd
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.folds import official_halves, official_split, split_by_group
 from cxr_keras.evaluation import read_predictions, score_predictions
+from cxr_keras.recipes.classifier import classifier_jobs
 from cxr_keras.recipes.readings import ledger_of, note_reading
 from cxr_keras.recipes.run import finish_run, fold_job, open_run
 from cxr_keras.runs.directory import hold_run_directory
@@ -39,7 +40,7 @@ def train(config: RunConfig, folder: str | Path) -> dict[str, Any]:
             parts = parts_of_split(manifest, config)
             write_json(folder / "split.json", parts.to_dict())
         job = fold_job(folder / "split", folder, parts, fold=0, label=config.name)
-        run_jobs([job])
+        run_jobs(classifier_jobs([job], config))
         scores = finish_run(config, folder, [job.folder], verb="train", manifest=manifest)
         if config.split.kind != "grouped":
             _note_readings(config, folder, parts, scores)

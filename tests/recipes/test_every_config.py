@@ -9,12 +9,22 @@ import pytest
 
 import models_zoo
 from cxr_keras.config.loader import config_folder, load_config, shipped_configs
+from cxr_keras.features.classify import fit_rows
+from cxr_keras.features.extract import layer_model
+from cxr_keras.features.gram import represent
 from cxr_keras.papers import get_system
+from cxr_keras.recipes.classifier import check_classifier, search_settings
+from cxr_keras.recipes.fixed_network import build_up_to
 from cxr_keras.training.fit import compile_phase
 from cxr_keras.training.strategies import get_strategy, phases_of
 
 PARAMETERS = json.loads((config_folder() / "parameters.json").read_text())
 CLASSES = {"binary": 2, "three": 3, "four": 4}
+
+
+def names(*, trained):
+    """The shipped configs whose network trains, or those whose network only makes features."""
+    return [name for name in shipped_configs() if (load_config(name).classifier is None) == trained]
 
 
 def build(config, size):
@@ -24,7 +34,7 @@ def build(config, size):
     return models_zoo.build(config.model.name, size, CLASSES[config.data.labels], **params)
 
 
-@pytest.mark.parametrize("name", shipped_configs())
+@pytest.mark.parametrize("name", names(trained=True))
 def test_has_the_listed_parameters_and_takes_a_step_in_each_phase(name):
     config = load_config(name)
     with keras.StatelessScope():  # shapes alone, no memory
@@ -45,6 +55,35 @@ def test_has_the_listed_parameters_and_takes_a_step_in_each_phase(name):
         assert any(not np.array_equal(old, new) for old, new in zip(before, model.trainable_weights, strict=True))
 
 
+@pytest.mark.parametrize("name", names(trained=False))
+def test_a_classifier_has_the_listed_parameters_and_learns_from_its_layer(name):
+    config = load_config(name)
+    check_classifier(config)
+    with keras.StatelessScope():
+        features = number_of_features(config)
+    classes = CLASSES[config.data.labels]
+    count = (features + 1) * (1 if classes == 2 else classes)  # of two classes one row of coefficients
+    assert PARAMETERS[name] == count, f"configs/parameters.json should say {count} for {name}"
+
+    side = max(models_zoo.get_spec(config.model.name).minimum_image_size, 24)
+    smaller = config.model_copy(update={"data": config.data.model_copy(update={"image_size": (side, side)})})
+    model = layer_model(build_up_to(smaller, layer=config.classifier.layer, weights=None), config.classifier.layer)
+    labels = np.array(["normal", "pneumonia", "viral", "covid19"][:classes] * 12)
+    shades = np.arange(len(labels)) % classes * 50.0
+    noise = np.random.default_rng(0).uniform(0, 40, (len(labels), side, side, 1))
+    rows = model.predict((noise + shades[:, None, None, None]).astype(np.float32), verbose=0).reshape(len(labels), -1)
+    settings = search_settings(config)
+    groups = np.arange(len(labels)).astype(str)
+    fitted = fit_rows(represent(rows), labels, groups, training_rows=np.arange(len(labels)), settings=settings)
+    assert (np.array(fitted.classes)[fitted.predict(np.arange(len(labels))).argmax(axis=1)] == labels).mean() > 0.9
+
+
+def number_of_features(config):
+    """How many numbers the config's layer gives for an image."""
+    model = build_up_to(config, layer=config.classifier.layer, weights=None)
+    return math.prod(model.get_layer(config.classifier.layer).output.shape[1:])
+
+
 def test_no_count_is_left_of_a_config_that_is_gone():
     assert set(PARAMETERS) == set(shipped_configs())
 
@@ -58,6 +97,6 @@ def test_the_config_is_the_system_of_its_paper(name):
     assert system.model == config.model.name and len(system.classes) == CLASSES[config.data.labels]
     assert config.data.image_size == (system.image_size, system.image_size)
     assert (system.weights == "random") == (config.model.weights is None)
-    assert not system.strategy or system.strategy == config.training.strategy
+    assert not system.strategy or system.strategy == config.learner
     for parameter, value in system.params.items():
         assert str(config.model.params.get(parameter, models_zoo.get_spec(system.model).parameters[parameter])) == value

@@ -112,7 +112,7 @@ def test_copies_of_each_epoch_and_strange_examples_are_refused(config_of: Callab
     everything = examples_of(manifest, cache, classes)
     with pytest.raises(ValueError, match="2 of 10 examples are of images that the manifest does not have"):
         positions_of(everything.take(np.arange(10)), everything.take(np.arange(2, 20)))
-    with pytest.raises(ValueError, match="expected one of features, embedding"):
+    with pytest.raises(ValueError, match="expected one of features, pooled, embedding"):
         extract_features(config, manifest, layer="logits", show_progress=False)
 
 

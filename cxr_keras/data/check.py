@@ -36,10 +36,10 @@ class _File:
 def check_images(manifest: pd.DataFrame, *, workers: int | None = None, show_progress: bool = True) -> pd.DataFrame:
     """Find the files that are no usable images.
 
-    A file is bad if it is missing, empty, neither grey or RGB JPEG nor PNG, truncated, damaged (a wrong checksum, a warning of the JPEG
-    library), not decodable, tiny (a side below 32 pixels), huge (above 50 million pixels, told from the header before
-    decoding), constant, or changed since the manifest was built. JPEG has no checksum: bytes overwritten by others that happen to
-    be valid code are noticed only as a change.
+    A file is bad if it is missing, empty, neither grey or RGB JPEG nor PNG nor a DICOM radiograph, truncated, damaged (a wrong
+    checksum, a warning of the JPEG library), not decodable, tiny (a side below 32 pixels), huge (above 50 million pixels, told from
+    the header before decoding), constant, or changed since the manifest was built. JPEG has no checksum: bytes overwritten by others
+    that happen to be valid code are noticed only as a change. The same holds for the pixels of DICOM.
 
     Args:
         manifest: rows with image_id, path, sha256.
@@ -49,6 +49,9 @@ def check_images(manifest: pd.DataFrame, *, workers: int | None = None, show_pro
     Returns:
         A table with the columns image_id, path, reason (strings), one row a bad file, in the order of image_id; empty if all
         are good. A reason begins with one word (missing, empty, truncated, ...) and may hold several joined by "; ".
+
+    Raises:
+        ValueError: `workers` below 1, or a DICOM file and pydicom is not installed.
     """
     rows = manifest.sort_values("image_id")
     files = [_File(path, sha256) for path, sha256 in zip(rows["path"], rows["sha256"], strict=True)]

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from cxr_keras.pixels.decode import DecodeSettings, decode_and_resize
+from cxr_keras.pixels.decode import DecodeSettings, decode_and_resize, decode_and_resize_in_pipeline
 from cxr_keras.runs.files import file_sha256
 
 _FILES_PER_BLOCK = 16
@@ -74,7 +74,7 @@ def _block_decoder(settings: DecodeSettings) -> Callable[[tf.Tensor], tf.Tensor]
     """Give the graph from paths (n,) to pixels, uint8 (n, height, width, 1); traced once in a process."""
 
     def decode_file(path: tf.Tensor) -> tf.Tensor:
-        return tf.cast(decode_and_resize(tf.io.read_file(path), settings), tf.uint8)
+        return tf.cast(decode_and_resize_in_pipeline(tf.io.read_file(path), settings), tf.uint8)
 
     pixels = tf.TensorSpec((settings.height, settings.width, 1), tf.uint8)
 

@@ -1,4 +1,4 @@
-"""What the bytes of a JPEG or PNG say before anything is decoded: format, size, and whether the end is there.
+"""What the bytes of a JPEG, PNG or DICOM file say before anything is decoded: format, size, and whether the end is there.
 
 Read from the bytes themselves because a decoder needs memory for all pixels before it can be asked, and because OpenCV
 fills the missing part of a picture with grey without an error.
@@ -10,6 +10,8 @@ import re
 import struct
 import zlib
 from typing import Literal, NamedTuple
+
+from cxr_keras.pixels.dicom import is_dicom, read_dicom_size, require_pydicom
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_START = b"\xff\xd8\xff"
@@ -23,27 +25,43 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 class Header(NamedTuple):
-    """Format and size of an image; `kind` is "" and the size 0 where the bytes are neither JPEG nor PNG.
+    """Format and size of an image; `kind` is "" and the size 0 where the bytes are neither JPEG, PNG nor DICOM.
 
     `width` and `height` are pixels as stored (an EXIF rotation is not applied). `fault` says in words what is wrong with
     the structure, "" if nothing is.
     """
 
-    kind: Literal["jpeg", "png", ""]
+    kind: Literal["jpeg", "png", "dicom", ""]
     width: int
     height: int
     fault: str
 
 
 def read_header(contents: bytes) -> Header:
-    """Read format, size and structure of an image from its bytes, without decoding it."""
+    """Read format, size and structure of an image from its bytes, without decoding it.
+
+    Raises:
+        ValueError: the bytes are DICOM and pydicom is not installed.
+    """
     if not contents:
         return Header("", 0, 0, "empty file")
+    if is_dicom(contents):
+        return _read_dicom(contents)
     if contents.startswith(PNG_SIGNATURE):
         return _read_png(contents)
     if contents.startswith(JPEG_START):
         return _read_jpeg(contents)
-    return Header("", 0, 0, f"neither JPEG nor PNG (first bytes {contents[:8].hex(' ')})")
+    return Header("", 0, 0, f"neither JPEG, PNG nor DICOM (first bytes {contents[:8].hex(' ')})")
+
+
+def _read_dicom(contents: bytes) -> Header:
+    """Read the size of a radiograph; what is not one is a fault."""
+    require_pydicom()
+    try:
+        width, height = read_dicom_size(contents)
+    except ValueError as error:
+        return Header("dicom", 0, 0, f"unsupported: {error}")
+    return Header("dicom", width, height, "")
 
 
 def _read_png(contents: bytes) -> Header:

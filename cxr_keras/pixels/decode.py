@@ -8,6 +8,8 @@ What the decoded values equal, bit for bit:
 - PNG of 8 bits, grey, colour, palette, with or without alpha: OpenCV, whose colour weights are libpng's; grey ones also Pillow.
 - PNG of 16 bits: the stored value divided by 257, so that 0…65535 becomes 0…255 with the fine levels kept. OpenCV's 8-bit
   reading drops the low byte instead, and Pillow's `convert("L")` clips at 255.
+- DICOM: what a viewer shows first, see `pixels/dicom.py`. It is read by Python, so an exported graph has JPEG and PNG alone;
+  called with bytes, the functions here take all three.
 
 Alpha is dropped, as both libraries do. The EXIF orientation is not applied: X-rays for analysis are stored upright, Pillow does
 not apply it unless asked, and a tag left by a viewer would turn a picture behind its annotation's back.
@@ -24,6 +26,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from cxr_keras.pixels.dicom import DICOM_MARK, DICOM_MARK_AT, decode_dicom, is_dicom
 from cxr_keras.pixels.resize import RESIZE_MODES, resample, sampling_window
 
 DECODER_VERSION = 1
@@ -86,7 +89,7 @@ class DecodeSettings:
 
 
 def decode_gray(contents: tf.Tensor | bytes) -> tf.Tensor:
-    """Decode a JPEG or PNG to grey at its own size.
+    """Decode a JPEG, PNG or DICOM file to grey at its own size.
 
     Args:
         contents: scalar string, the bytes of the file.
@@ -95,10 +98,12 @@ def decode_gray(contents: tf.Tensor | bytes) -> tf.Tensor:
         float32 (h, w, 1) in [0, 255].
 
     Raises:
-        ValueError: no JPEG or PNG, or a damaged one. Inside a graph (`Dataset.map`) it is an `InvalidArgumentError`.
+        ValueError: none of these, or a damaged one. Inside a graph (`Dataset.map`) it is an `InvalidArgumentError`, for DICOM too.
     """
     if not tf.executing_eagerly():
         return _decode(contents)
+    if is_dicom(given := _as_bytes(contents)):
+        return tf.constant(decode_dicom(given))
     return _run(_compiled_decode, contents)
 
 
@@ -117,7 +122,7 @@ def resize_gray(image: tf.Tensor, settings: DecodeSettings) -> tf.Tensor:
 
 
 def decode_and_resize(contents: tf.Tensor | bytes, settings: DecodeSettings) -> tf.Tensor:
-    """Decode a JPEG or PNG straight to the size that a model takes.
+    """Decode a JPEG, PNG or DICOM file straight to the size that a model takes.
 
     A large JPEG is shrunk by 2, 4 or 8 while it is decoded (fewer DCT coefficients), as far as it stays at least as large as
     the target, and by the antialiased filter from there. So the result differs a little from `resize_gray(decode_gray(...))`;
@@ -132,11 +137,45 @@ def decode_and_resize(contents: tf.Tensor | bytes, settings: DecodeSettings) -> 
         float32 (settings.height, settings.width, 1), whole grey levels in [0, 255].
 
     Raises:
-        ValueError: no JPEG or PNG, or a damaged one. Inside a graph (`Dataset.map`) it is an `InvalidArgumentError`.
+        ValueError: none of these, or a damaged one. Inside a graph (`Dataset.map`) it is an `InvalidArgumentError`, for DICOM too:
+            there `decode_and_resize_in_pipeline` takes all three.
     """
     if not tf.executing_eagerly():
         return _decode_and_resize(contents, settings)
+    if is_dicom(given := _as_bytes(contents)):
+        return _compiled_resize(settings)(tf.constant(decode_dicom(given)))
     return _run(_compiled(settings), contents)
+
+
+def decode_and_resize_in_pipeline(contents: tf.Tensor, settings: DecodeSettings) -> tf.Tensor:
+    """Do what `decode_and_resize` does with bytes, DICOM among them, in a `tf.data` pipeline of this process.
+
+    Args:
+        contents: scalar string, the bytes of the file.
+        settings: target size and how to reach it.
+
+    Returns:
+        float32 (settings.height, settings.width, 1), whole grey levels in [0, 255]. A bad file ends the pipeline with an error of
+        TensorFlow; `decode_and_resize` then says what is wrong with it.
+    """
+    # Python does the whole of a DICOM file: resized in the pipeline's own graph, which TensorFlow optimises in another way, a
+    # pixel now and then fell on the other side of a half and was rounded to the next grey level.
+    shape = (settings.height, settings.width, 1)
+    return tf.cond(
+        _is_dicom(contents),
+        lambda: tf.ensure_shape(tf.numpy_function(lambda given: decode_and_resize(given, settings).numpy(), [contents], tf.float32), shape),
+        lambda: _decode_and_resize(contents, settings),
+    )
+
+
+def _is_dicom(contents: tf.Tensor) -> tf.Tensor:
+    end = DICOM_MARK_AT + len(DICOM_MARK)
+    mark = lambda: tf.strings.substr(contents, DICOM_MARK_AT, len(DICOM_MARK)) == DICOM_MARK  # noqa: E731
+    return tf.cond(tf.strings.length(contents) >= end, mark, lambda: tf.constant(False))
+
+
+def _as_bytes(contents: tf.Tensor | bytes) -> bytes:
+    return contents if isinstance(contents, bytes) else tf.convert_to_tensor(contents, tf.string).numpy()
 
 
 def _run(function: Callable[[tf.Tensor], tf.Tensor], contents: tf.Tensor | bytes) -> tf.Tensor:
@@ -155,7 +194,7 @@ def _reason(contents: bytes) -> str:
     for name, start in (("JPEG", _JPEG_START), ("PNG", _PNG_START)):
         if contents.startswith(start):
             return f"the file starts as a {name} but is damaged or cut short ({len(contents):,} bytes)"
-    return f"the file is neither JPEG nor PNG (it starts with {contents[:8]!r}); convert it to PNG first"
+    return f"the file is neither JPEG, PNG nor DICOM (it starts with {contents[:8]!r}); convert it to PNG first"
 
 
 @functools.cache
@@ -166,6 +205,18 @@ def _compiled(settings: DecodeSettings) -> Callable[[tf.Tensor], tf.Tensor]:
             return _decode_and_resize(contents, settings)
 
     return decode_file
+
+
+@functools.cache
+def _compiled_resize(settings: DecodeSettings) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Compile the resize, so that a picture gets the rounding of the pipeline and not that of single operations."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 1], tf.float32)], autograph=False)
+    def resize(image: tf.Tensor) -> tf.Tensor:
+        with tf.device("/CPU:0"):
+            return resize_gray(image, settings)
+
+    return resize
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
@@ -192,7 +243,7 @@ def _decode_jpeg(contents: tf.Tensor, ratio: int) -> tf.Tensor:
 def _decode_png(contents: tf.Tensor) -> tf.Tensor:
     """Decode a PNG of 8 or 16 bits; float32 (h, w, 1) in [0, 255]."""
     is_png = tf.strings.substr(contents, 0, 8) == _PNG_START
-    with tf.control_dependencies([tf.debugging.Assert(is_png, ["the file is neither JPEG nor PNG"])]):
+    with tf.control_dependencies([tf.debugging.Assert(is_png, ["the file is neither JPEG nor PNG, the two that a graph reads"])]):
         contents = tf.identity(contents)
     # Asked for 16 bits, TensorFlow gives 8-bit files as value × 257, so one division serves both depths, exactly.
     # In float64, as the graph optimiser turns the division into a product with the rounded 1/257.

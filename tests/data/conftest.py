@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+
+
+@pytest.fixture(scope="session")
+def dicom_files() -> ModuleType:
+    """The module tests/pixels/dicom_files.py, which writes DICOM files."""
+    path = Path(__file__).parents[1] / "pixels" / "dicom_files.py"
+    specification = importlib.util.spec_from_file_location("dicom_files", path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

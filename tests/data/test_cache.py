@@ -104,7 +104,7 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
     path = tmp_path / "report.jpeg"
     path.write_text("a report")
     table = pd.DataFrame({"image_id": ["x"], "path": [str(path)], "sha256": [file_sha256(path)]})
-    with pytest.raises(ValueError, match=r"x: .*report\.jpeg: .*neither JPEG nor PNG"):
+    with pytest.raises(ValueError, match=r"x: .*report\.jpeg: .*neither JPEG, PNG nor DICOM"):
         _open(table, tmp_path / "cache")
     with pytest.raises(ValueError, match="no images"):
         _open(table[:0], tmp_path / "cache")

@@ -46,7 +46,7 @@ GOOD = {
 }
 BAD = {
     "empty.jpeg": (b"", "empty file"),
-    "text.jpeg": (b"<html>404</html>", "neither JPEG nor PNG"),
+    "text.jpeg": (b"<html>404</html>", "neither JPEG, PNG nor DICOM"),
     "cut.jpeg": (JPEG[:HALF], "truncated: JPEG ends without its end marker"),
     "no_end_marker.jpeg": (JPEG[:-2], "truncated: JPEG"),
     "cut_but_closed.jpeg": (JPEG[:HALF] + b"\xff\xd9", "damaged: Corrupt JPEG data"),

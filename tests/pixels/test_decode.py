@@ -85,8 +85,8 @@ def test_exif_orientation_is_not_applied() -> None:
     ("contents", "reason"),
     [
         (b"", "the file is empty"),
-        (b"II*\x00 some TIFF", "neither JPEG nor PNG"),
-        (_saved(Image.fromarray(GREY), "GIF"), "neither JPEG nor PNG"),
+        (b"II*\x00 some TIFF", "neither JPEG, PNG nor DICOM"),
+        (_saved(Image.fromarray(GREY), "GIF"), "neither JPEG, PNG nor DICOM"),
         (FILES["jpeg_grey"][:900], "starts as a JPEG but is damaged or cut short"),
         (FILES["png_colour"][:900], "starts as a PNG but is damaged or cut short"),
     ],

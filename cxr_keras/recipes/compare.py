@@ -23,6 +23,8 @@ from cxr_keras.evaluation.paired import (
 )
 from cxr_keras.papers import Figure, System, yardsticks
 from cxr_keras.recipes.finished_runs import FinishedRun, read_runs
+from cxr_keras.recipes.wrong_together import FILE as WRONG_TOGETHER_FILE
+from cxr_keras.recipes.wrong_together import wrong_together
 from cxr_keras.reporting.comparison import (
     PHANTOM_REMARK,
     PHANTOM_TITLE,
@@ -62,6 +64,8 @@ def compare(
 ) -> pd.DataFrame:
     """Compare finished runs with the papers' figures and with each other; print it and write `comparison.{md,csv,html}`.
 
+    Where several runs are of the same images, `wrong_together.csv` lists those that most of them miss and the labels that look wrong.
+
     Args:
         folders: run directories, or folders of several runs (seeds, a grid). The first run is the one that others are held against.
         out: folder of the results; by default `comparison` beside the first run.
@@ -80,6 +84,7 @@ def compare(
     check_same_classes({run.name: run.predictions for run in runs})
     rows: list[dict[str, Any]] = []
     sections: list[Section] = []
+    missed: list[pd.DataFrame] = []
     for phantom in (False, True):
         members = [run for run in runs if run.conditions.phantom == phantom]
         if not members:
@@ -95,6 +100,9 @@ def compare(
             found, section = _pairs(members, all_pairs=all_pairs, draws=draws, seed=seed)
             rows += found
             sections.append(section)
+        if together := wrong_together(members):
+            missed.append(together[0])
+            sections.append(together[1])
         if not phantom and (others := _yardsticks(members)):
             rows += others[0]
             sections.append(others[1])
@@ -103,7 +111,7 @@ def compare(
         sections.append(Section("Without a paper", remarks=(remark,)))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     folder = Path(out) if out is not None else _default_folder(folders[0])
-    _write(table, sections, folder)
+    _write(table, sections, folder, missed=pd.concat(missed) if missed else None)
     return table
 
 
@@ -111,12 +119,15 @@ def _default_folder(first: str | Path) -> Path:
     return Path(first).expanduser().resolve().parent / "comparison"
 
 
-def _write(table: pd.DataFrame, sections: Sequence[Section], folder: Path) -> None:
+def _write(table: pd.DataFrame, sections: Sequence[Section], folder: Path, *, missed: pd.DataFrame | None) -> None:
     write_csv(folder / "comparison.csv", table)
+    if missed is not None:
+        write_csv(folder / WRONG_TOGETHER_FILE, missed)
     write_text(folder / "comparison.md", comparison_markdown(sections, title=TITLE))
     write_text(folder / "comparison.html", render_page(sections, title=TITLE))
     print(comparison_text(sections))
-    print(f"Written to {folder}: comparison.md, comparison.csv, comparison.html")
+    further = "" if missed is None else f", {WRONG_TOGETHER_FILE}"
+    print(f"Written to {folder}: comparison.md, comparison.csv, comparison.html{further}")
 
 
 def _headline(runs: Sequence[FinishedRun], *, phantom: bool) -> Section:

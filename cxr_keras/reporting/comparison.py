@@ -22,6 +22,9 @@ from cxr_keras.reporting.tables import (
     render_text,
 )
 
+SHOWN_IMAGES = 20
+"""Images that a page lists of those that most runs miss; the file has all of them."""
+
 PHANTOM_TITLE = "PHANTOM: drawn images, no X-rays"
 PHANTOM_REMARK = "These figures show that the program works, and nothing about medicine."
 
@@ -167,6 +170,49 @@ def paired_section(rows: Sequence[Mapping[str, Any]], *, unpaired: Sequence[str]
         points=told,
         tables=tuple(tables),
         charts=tuple(charts),
+        phantom=phantom,
+    )
+
+
+def wrong_together_section(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    runs: Sequence[str],
+    images_by_wrong: Sequence[int],
+    why_no_label_errors: str,
+    phantom: bool,
+) -> Section:
+    """Tabulate the images that most runs miss, the most missed first.
+
+    Args:
+        rows: one an image, in order: image_id, label, models, wrong, p_label, named_instead, p_named, likely_label_error ("yes", "no").
+        runs: names of the runs.
+        images_by_wrong: how many images exactly 0, 1, … of the runs miss.
+        why_no_label_errors: a sentence where label errors were not looked for, or "".
+        phantom: whether the images are drawn.
+    """
+    most = sum(images_by_wrong[len(runs) // 2 + 1 :])
+    lead = f"{most:,} of {sum(images_by_wrong):,} images are missed by most of {len(runs)} runs, {images_by_wrong[-1]:,} by all."
+    doubtful = sum(row["likely_label_error"] == "yes" for row in rows)
+    told = why_no_label_errors or (
+        f"{doubtful:,} labels look wrong by confident learning on the mean probabilities (Northcutt et al. 2021). They are candidates "
+        "for a second reading and no verdict."
+    )
+    missed = ", ".join(f"{number} runs {images:,}" for number, images in enumerate(images_by_wrong))
+    body = tuple(
+        (
+            *(str(row["image_id"]), str(row["label"]), f"{row['wrong']} of {row['models']}", _number(row["p_label"])),
+            *(str(row["named_instead"]), _number(row["p_named"]), row["likely_label_error"]),
+        )
+        for row in rows[:SHOWN_IMAGES]
+    )
+    header = ("image", "label", "missed by", "mean p of the label", "instead", "mean p of that", "label looks wrong")
+    note = f"The first {SHOWN_IMAGES} of {len(rows):,}; all are in wrong_together.csv." if len(rows) > SHOWN_IMAGES else ""
+    return Section(
+        title="Wrong together",
+        lead=lead,
+        remarks=(f"Of {', '.join(runs)}. Images missed by exactly so many: {missed}.", told),
+        tables=(Table("Images to look at", header, body, note=note),) if body else (),
         phantom=phantom,
     )
 

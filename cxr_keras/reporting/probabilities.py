@@ -50,7 +50,7 @@ def calibration_figure(found: Mapping[str, Any], *, title: str = "Calibration") 
             lower.set_xlabel(f"predicted probability of {name}")
         bounded = any(row["low"] is not None for rows in shown.values() for name in classes for row in rows[name])
         interval = "bars: 95% interval, patients resampled" if bounded else ""
-        scaled = f"; after temperature scaling {error['after']}" if "after" in error else ""
+        scaled = f"; after scaling {error['after']}" if "after" in error else ""
         set_title(figure, title, f"calibration error {error['before']}{scaled}", interval)
     return figure
 
@@ -169,7 +169,7 @@ def thresholds_figure(
         axes.set(xlim=(grid[0], grid[-1]), ylim=(-0.02, 1.02), xlabel=f"threshold on the probability of {classes[1]} (logit axis)")
         axes.set_ylabel("share of the images of a class")
         axes.grid(True)
-        axes.legend(loc="lower center")
+        axes.legend(loc="best")
         told = f"{classes[1]} is positive; in brackets the sensitivity / specificity of a threshold"
         several = f"bands: lowest to highest of {len(folds)} folds; grey: range of their thresholds" if len(folds) > 1 else ""
         set_title(figure, title, told if points else f"{classes[1]} is positive", several)

@@ -186,6 +186,34 @@ def test_two_seeds_on_the_same_images_are_a_tie_and_a_worse_network_is_not(tmp_p
     ]
 
 
+def test_images_that_most_runs_miss_are_listed_with_their_paths(tmp_path, capsys):
+    runs = [write_run(tmp_path / f"seed-{seed}", noise_seed=seed, noise=2.0, n=300) for seed in range(3)]
+    manifest = pd.read_csv(runs[0] / "manifest.csv").assign(path=lambda table: "/images/" + table["image_id"] + ".jpeg")
+    manifest.to_csv(runs[0] / "manifest.csv", index=False)
+    compare(runs, out=tmp_path / "out")
+    missed = pd.read_csv(tmp_path / "out" / "wrong_together.csv")
+    tables = [pd.read_csv(run / "predictions.csv").set_index("image_id") for run in runs]
+    wrong = sum((table["p_pneumonia"] > table["p_normal"]).map({True: "pneumonia", False: "normal"}) != table["label"] for table in tables)
+    by_most = missed[missed["wrong"] > 1.5]
+    assert len(by_most) > 5 and set(by_most["image_id"]) == set(wrong.index[wrong >= 2])
+    assert (missed["path"] == "/images/" + missed["image_id"] + ".jpeg").all() and missed["wrong"].is_monotonic_decreasing
+    printed = capsys.readouterr().out
+    assert "Wrong together" in printed and f"{len(by_most)} of 300 images are missed by most of 3 runs" in printed
+    assert "wrong_together.csv" in printed and "Wrong together" in (tmp_path / "out" / "comparison.html").read_text()
+
+
+def test_label_errors_that_were_not_looked_for_are_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("cxr_keras.recipes.wrong_together.label_errors_can_be_found", lambda: False)
+    compare([write_run(tmp_path / f"seed-{seed}", noise_seed=seed, noise=2.0) for seed in range(3)], out=tmp_path / "out")
+    assert "label-errors" in capsys.readouterr().out
+    assert set(pd.read_csv(tmp_path / "out" / "wrong_together.csv")["likely_label_error"]) == {"not looked for"}
+
+
+def test_one_run_alone_misses_nothing_together(tmp_path, capsys):
+    compare([write_run(tmp_path / "one")], out=tmp_path / "out")
+    assert "Wrong together" not in capsys.readouterr().out and not (tmp_path / "out" / "wrong_together.csv").exists()
+
+
 def test_runs_on_other_images_are_not_paired_and_the_shared_images_are_counted(tmp_path, capsys):
     first, other = write_run(tmp_path / "a", n=120), write_run(tmp_path / "b", n=100)
     table = compare([first, other, write_run(tmp_path / "c", images=3)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 
 from cxr_keras.data.sources.class_folders import SOURCE as CLASS_FOLDERS
+from cxr_keras.data.sources.dicom import SOURCE as DICOM
 from cxr_keras.data.sources.ieee8023 import SOURCE as IEEE8023
 from cxr_keras.data.sources.kermany import SOURCE as KERMANY
 from cxr_keras.data.sources.manifest_csv import SOURCE as MANIFEST_CSV
@@ -18,6 +19,7 @@ SOURCES: tuple[Source, ...] = (
     RADIOGRAPHY,
     CLASS_FOLDERS,
     MANIFEST_CSV,
+    DICOM,
     PHANTOM,
 )
 

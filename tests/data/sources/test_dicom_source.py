@@ -191,13 +191,10 @@ def test_a_folder_of_lateral_views_says_how_to_go_on(folder):
 
 
 def test_ages_from_dates(folder):
-    dates = {
-        "1.dcm": ("19800615", "20200614"),
-        "2.dcm": ("19800615", "20200615"),
-        "3.dcm": ("19800615", ""),
-        "4.dcm": ("2030.01.01", "20200615"),
+    dates = [("19800615", "20200614"), ("19800615", "20200615"), ("19800615", ""), ("2030.01.01", "20200615")]
+    files = {
+        f"{number}.dcm": {"PatientAge": None, "PatientBirthDate": born, "StudyDate": taken} for number, (born, taken) in enumerate(dates)
     }
-    files = {f"{taken}.dcm": {"PatientAge": None, "PatientBirthDate": both[0], "StudyDate": both[1]} for taken, both in enumerate(dates)}
     assert list(read(folder(files))["age"]) == ["39", "40", "", ""]
 
 

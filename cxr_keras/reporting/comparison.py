@@ -198,7 +198,7 @@ def wrong_together_section(
         f"{doubtful:,} labels look wrong by confident learning on the mean probabilities (Northcutt et al. 2021). They are candidates "
         "for a second reading and no verdict."
     )
-    missed = ", ".join(f"{number} runs {images:,}" for number, images in enumerate(images_by_wrong))
+    missed = ", ".join(f"{images:,} by {number}" for number, images in enumerate(images_by_wrong))
     body = tuple(
         (
             *(str(row["image_id"]), str(row["label"]), f"{row['wrong']} of {row['models']}", _number(row["p_label"])),
@@ -206,12 +206,14 @@ def wrong_together_section(
         )
         for row in rows[:SHOWN_IMAGES]
     )
-    header = ("image", "label", "missed by", "mean p of the label", "instead", "mean p of that", "label looks wrong")
-    note = f"The first {SHOWN_IMAGES} of {len(rows):,}; all are in wrong_together.csv." if len(rows) > SHOWN_IMAGES else ""
+    header = ("image", "label", "missed by", "p of it", "instead", "p of that", "doubtful label")
+    note = "p: mean probability over the runs."
+    if len(rows) > SHOWN_IMAGES:
+        note += f" The first {SHOWN_IMAGES} of {len(rows):,}; all are in wrong_together.csv."
     return Section(
         title="Wrong together",
         lead=lead,
-        remarks=(f"Of {', '.join(runs)}. Images missed by exactly so many: {missed}.", told),
+        remarks=(f"Of {', '.join(runs)}. Images by the number of runs that miss them: {missed}.", told),
         tables=(Table("Images to look at", header, body, note=note),) if body else (),
         phantom=phantom,
     )

@@ -47,15 +47,16 @@ def roc_figure(
         The figure: a line for all images together, and where there are several folds a band from the lowest to the highest of their
         curves. A class without images, or the only one, has no curve and "AUROC n/a".
     """
-    figure, panels = _panels(predictions, classes, title=title, scores=scores)
-    for axes, name, colour in panels:
-        axes.plot([0, 1], [0, 1], color="#777777", linewidth=1, linestyle=(0, (2, 3)), label="chance")
-        _draw(axes, predictions, name, colour=colour, curve=_roc)
-        _mark(axes, points, x=lambda found: 1 - found["specificity"]["value"], y=lambda found: found["sensitivity"]["value"])
-        axes.set_title(f"{name}: AUROC {format_value(_entry(predictions, name, scores, 'auroc', roc_auc_score))}")
-        axes.legend(loc="lower right")
-    figure.supxlabel("1 − specificity (false positive rate)", fontsize=10)
-    figure.supylabel("sensitivity (true positive rate)", fontsize=10)
+    with matplotlib.rc_context(STYLE):
+        figure, panels = _panels(predictions, classes, title=title, scores=scores)
+        for axes, name, colour in panels:
+            axes.plot([0, 1], [0, 1], color="#777777", linewidth=1, linestyle=(0, (2, 3)), label="chance")
+            _draw(axes, predictions, name, colour=colour, curve=_roc)
+            _mark(axes, points, x=lambda found: 1 - found["specificity"]["value"], y=lambda found: found["sensitivity"]["value"])
+            axes.set_title(f"{name}: AUROC {format_value(_entry(predictions, name, scores, 'auroc', roc_auc_score))}")
+            axes.legend(loc="lower right")
+        figure.supxlabel("1 − specificity (false positive rate)", fontsize=10)
+        figure.supylabel("sensitivity (true positive rate)", fontsize=10)
     return figure
 
 
@@ -73,33 +74,33 @@ def precision_recall_figure(
         The figure. The curve runs in steps, as the average precision (AUPRC) counts it; the dotted line is the share of the class, which
         is the precision of chance and differs from place to place.
     """
-    figure, panels = _panels(predictions, classes, title=title, scores=scores)
-    for axes, name, colour in panels:
-        share = float((predictions["label"] == name).mean())
-        axes.axhline(share, color="#777777", linewidth=1, linestyle=(0, (2, 3)), label=f"share of the class ({share:.0%})")
-        _draw(axes, predictions, name, colour=colour, curve=_precision_recall, steps=True)
-        _mark(axes, points, x=lambda found: found["sensitivity"]["value"], y=lambda found: found["precision"]["value"])
-        axes.set_title(f"{name}: AUPRC {format_value(_entry(predictions, name, scores, 'auprc', average_precision_score))}")
-        axes.legend(loc="lower left")
-    figure.supxlabel("sensitivity (recall)", fontsize=10)
-    figure.supylabel("precision (positive predictive value)", fontsize=10)
+    with matplotlib.rc_context(STYLE):
+        figure, panels = _panels(predictions, classes, title=title, scores=scores)
+        for axes, name, colour in panels:
+            share = float((predictions["label"] == name).mean())
+            axes.axhline(share, color="#777777", linewidth=1, linestyle=(0, (2, 3)), label=f"share of the class ({share:.0%})")
+            _draw(axes, predictions, name, colour=colour, curve=_precision_recall, steps=True)
+            _mark(axes, points, x=lambda found: found["sensitivity"]["value"], y=lambda found: found["precision"]["value"])
+            axes.set_title(f"{name}: AUPRC {format_value(_entry(predictions, name, scores, 'auprc', average_precision_score))}")
+            axes.legend(loc="lower left")
+        figure.supxlabel("sensitivity (recall)", fontsize=10)
+        figure.supylabel("precision (positive predictive value)", fontsize=10)
     return figure
 
 
 def _panels(
     predictions: pd.DataFrame, classes: Sequence[str], *, title: str, scores: Mapping[str, Any] | None
 ) -> tuple[Figure, list[tuple[Axes, str, str]]]:
-    """A titled figure with a square panel for each class that is shown, its name and its colour."""
+    """A titled figure with a square panel for each class that is shown, its name and its colour; called within the style."""
     shown = list(classes)[-1:] if len(classes) == 2 else list(classes)
     columns = min(len(shown), 2)
     lines = -(-len(shown) // columns)
     against = f"{shown[0]} (positive) against {classes[0]}" if len(shown) == 1 else "each class against the rest"
     interval = scores["interval"] if scores is not None and scores["interval"]["draws"] else None
     note = f"[{interval['level']:.0%} interval, patients resampled]" if interval else ""
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(1.0 + 3.8 * columns, 1.1 + 3.8 * lines), layout="constrained")
-        every = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
-        set_title(figure, title, against, note)
+    figure = Figure(figsize=(1.0 + 3.8 * columns, 1.1 + 3.8 * lines), layout="constrained")
+    every = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    set_title(figure, title, against, note)
     for axes in every:
         axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015), aspect="equal")
         axes.grid(True)
@@ -155,9 +156,9 @@ def _mark(
     x: Callable[[Mapping[str, Any]], float],
     y: Callable[[Mapping[str, Any]], float],
 ) -> None:
-    """Set a sign at each operating point that has scores; without a positive call there is no precision and no point."""
+    """Set a sign at each operating point whose scores are defined."""
     for point in points or ():
-        if point["scores"] is not None and point["scores"]["precision"]["value"] is not None:
+        if point["scores"] is not None and all(entry["value"] is not None for entry in point["scores"].values()):
             marker = POINT_MARKERS.get(point["name"], "P")
             axes.plot(
                 [x(point["scores"])],

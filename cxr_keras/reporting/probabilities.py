@@ -156,10 +156,13 @@ def thresholds_figure(
         figure = Figure(figsize=(7.4, 4.6), layout="constrained")
         axes = figure.add_subplot()
         for label, of_positive, colour, style in kinds:
-            values = [_rates(rows, classes, grid, of_positive=of_positive) for rows in folds]
-            if len(folds) > 1:
-                axes.fill_between(grid, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=colour, alpha=0.2, linewidth=0)
-            axes.plot(grid, _rates(predictions, classes, grid, of_positive=of_positive), color=colour, linestyle=style, label=label)
+            curves = [_rates(rows, classes, grid, of_positive=of_positive) for rows in folds]
+            known = [curve for curve in curves if curve is not None]
+            if len(known) > 1:
+                axes.fill_between(grid, np.min(known, axis=0), np.max(known, axis=0), color=colour, alpha=0.2, linewidth=0)
+            whole = _rates(predictions, classes, grid, of_positive=of_positive)
+            if whole is not None:
+                axes.plot(grid, whole, color=colour, linestyle=style, label=label)
         for point in points or ():
             _mark_threshold(axes, point, lowest=grid[0], highest=grid[-1])
         axes.set_xscale("logit", one_half="0.5", use_overline=False)
@@ -176,11 +179,11 @@ def thresholds_figure(
     return figure
 
 
-def _rates(rows: pd.DataFrame, classes: Sequence[str], grid: np.ndarray, *, of_positive: bool) -> np.ndarray:
-    """Sensitivity, or specificity, at each threshold: float64 like `grid`, nan without images of the class."""
+def _rates(rows: pd.DataFrame, classes: Sequence[str], grid: np.ndarray, *, of_positive: bool) -> np.ndarray | None:
+    """Sensitivity, or specificity, at each threshold: float64 like `grid`; `None` without images of the class."""
     values = np.sort(rows.loc[rows["label"] == classes[1 if of_positive else 0], f"p_{classes[1]}"].to_numpy())
     if not len(values):
-        return np.full(len(grid), np.nan)
+        return None
     below = np.searchsorted(values, grid, side="left") / len(values)
     return 1 - below if of_positive else below
 
@@ -189,20 +192,20 @@ def _mark_threshold(axes: Axes, point: Mapping[str, Any], *, lowest: float, high
     """A line or a stripe at the thresholds of a point, with its sign and its sensitivity and specificity."""
     if point["scores"] is None:
         return
-    ends = np.clip([min(point["thresholds"].values()), max(point["thresholds"].values())], lowest, highest)
-    axes.axvspan(*ends, color="#555555", alpha=0.3, linewidth=0)
-    axes.axvline(float(np.median(ends)), color="#555555", linewidth=0.8, linestyle=":")
-    sensitivity, specificity = (point["scores"][name]["value"] for name in ("sensitivity", "specificity"))
-    shown = [f"{value:.3f}" for value in (sensitivity, specificity) if value is not None]
-    marker = POINT_MARKERS.get(point["name"], "P")
-    x = float(np.median(list(point["thresholds"].values())))
+    thresholds = list(point["thresholds"].values())
+    low, high, middle = np.clip([min(thresholds), max(thresholds), np.median(thresholds)], lowest, highest)
+    axes.axvspan(low, high, color="#555555", alpha=0.3, linewidth=0)
+    axes.axvline(middle, color="#555555", linewidth=0.8, linestyle=":")
+    values = [point["scores"][name]["value"] for name in ("sensitivity", "specificity")]
+    shown = " / ".join("n/a" if value is None else f"{value:.3f}" for value in values)
+    defined = [value for value in values if value is not None]
     axes.plot(
-        np.clip([x, x], lowest, highest),
-        [sensitivity, specificity],
-        marker,
+        [middle] * len(defined),
+        defined,
+        POINT_MARKERS.get(point["name"], "P"),
         color="black",
         markerfacecolor="white",
         markersize=6.5,
         linestyle="none",
-        label=f"{point['name']}: {x:.3f} ({' / '.join(shown)})",
+        label=f"{point['name']}: {np.median(thresholds):.3f} ({shown})",
     )

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cxr_keras.evaluation.calibration import calibration
-from cxr_keras.evaluation.thresholds import operating_points
-from cxr_keras.reporting import calibration_figure, save_figure, score_histograms_figure, thresholds_figure
+from cxr_keras.evaluation.thresholds import operating_points, score_locked
+from cxr_keras.reporting import calibration_figure, roc_figure, save_figure, score_histograms_figure, thresholds_figure
 
 FOUR = ("bacterial", "covid19", "normal", "viral")
 TWO = ("normal", "pneumonia")
@@ -70,3 +70,15 @@ def test_vector_files_stay_small_with_thousands_of_images(predictions, tmp_path)
     table = predictions(TWO, n=6000)
     save_figure(thresholds_figure(table, TWO, points=operating_points(table, draws=0)), tmp_path / "thresholds.png", svg=True)
     assert (tmp_path / "thresholds.svg").stat().st_size < 1_000_000
+
+
+def test_images_of_one_class_are_drawn_as_far_as_they_go(predictions):
+    table = predictions(TWO)
+    sick = table[table["label"] == "pneumonia"]
+    points = score_locked(operating_points(table, draws=0), sick, draws=0)
+    (axes,) = thresholds_figure(sick, TWO, points=points).axes
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "specificity" not in labels and labels[0] == "sensitivity" and "/ n/a)" in labels[1]
+    assert [line.get_label() for line in roc_figure(sick, TWO, points=points).axes[0].lines] == ["chance"]
+    calibration_figure(calibration(sick.assign(fold=0), draws=0)[0])
+    score_histograms_figure(sick, TWO)

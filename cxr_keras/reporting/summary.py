@@ -38,24 +38,26 @@ def all_tables(scores: Mapping[str, Any], *, provenance: Mapping[str, Any], name
 
 
 def operating_points_table(points: Sequence[Mapping[str, Any]]) -> Table:
-    """Tabulate a binary problem's scores at 0.5 and at chosen thresholds, a row each; the note says what is promised."""
+    """Tabulate a binary problem's scores at 0.5 and at chosen thresholds, a row each; the note tells how each was chosen."""
     names = tuple(points[0]["scores"])
-    rows, notes = [], ["Intervals keep the threshold as it is; positive means a probability at or above it."]
+    notes = ["Positive means a probability at or above the threshold; intervals keep it as it is."]
+    notes += [f"{point['name']}: {point['criterion']}." for point in points if point["criterion"] != "fixed"]
+    rows = []
     for point in points:
         if point["scores"] is None:
-            rows.append((point["criterion"], NOT_AVAILABLE, point["chosen_on"], *(NOT_AVAILABLE for _ in names)))
-            notes.append(f"Guaranteed: {point['reason']}.")
+            rows.append((point["name"], NOT_AVAILABLE, point["chosen_on"], *(NOT_AVAILABLE for _ in names)))
+            notes.append(f"guaranteed: {point['reason']}.")
             continue
         thresholds = sorted(point["thresholds"].values())
         shown = f"{thresholds[0]:.3f}" if thresholds[0] == thresholds[-1] else f"{thresholds[0]:.3f} to {thresholds[-1]:.3f}"
-        rows.append((point["criterion"], shown, point["chosen_on"], *(format_value(point["scores"][name]) for name in names)))
+        rows.append((point["name"], shown, point["chosen_on"], *(format_value(point["scores"][name]) for name in names)))
         if promise := point.get("promise"):
             notes.append(
-                f"Guaranteed: of {promise['patients']:,} patients at most {promise['may_miss']} may lie below it; {promise['assumes']}."
+                f"guaranteed: of {promise['patients']:,} patients at most {promise['may_miss']} may lie below it; {promise['assumes']}."
             )
     if "prevalence" in points[0]:
         notes.append(f"PPV and NPV are those of a place where {points[0]['prevalence']:g} of the people tested are sick.")
-    header = ("criterion", "threshold", "chosen on", *map(label_of, names))
+    header = ("point", "threshold", "chosen on", *map(label_of, names))
     return Table("Operating points", header, tuple(rows), note=" ".join(notes))
 
 

@@ -22,7 +22,8 @@ def predictions(n, folds=3) -> pd.DataFrame:
 
 def test_operating_points_tell_promise_and_prevalence():
     table = operating_points_table(operating_points(predictions(600), prevalence=0.05, draws=20))
-    assert [row[0].split()[0] for row in table.rows] == ["fixed", "highest", "highest", "sensitivity"]
+    assert [row[0] for row in table.rows] == ["0.5", "youden", "sensitive", "guaranteed"]
+    assert "youden: highest sensitivity + specificity." in table.note and "0.5: fixed" not in table.note
     assert table.header[-2:] == ("PPV", "NPV") and "where 0.05 of the people tested are sick" in table.note
     assert "patients at most" in table.note and "images of one patient depend on each other in any way" in table.note
     assert len({len(row) for row in (table.header, *table.rows)}) == 1

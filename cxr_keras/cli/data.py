@@ -1,4 +1,4 @@
-"""`cxr data`: build, check and draw image sets."""
+"""`cxr data`: fetch, build and check image sets."""
 
 from __future__ import annotations
 
@@ -33,3 +33,15 @@ def check(
     from cxr_keras.recipes.data import check_data
 
     raise typer.Exit(code=1 if check_data(manifest, out=out or manifest.with_name("bad_files.csv")) else 0)
+
+
+@app.command()
+def fetch(
+    collection: Annotated[str, typer.Argument(help="kermany, covid-chestxray or radiography.")],
+    to: Annotated[Path, typer.Option(help="The folder that is to hold it, in a folder of its name.")],
+    sha256: Annotated[str, typer.Option(help="What the archive must hash to; default the publisher's or the one recorded before.")] = "",
+) -> None:
+    """Download a public collection: shows its terms, continues a broken download, checks, unpacks, and says how to go on."""
+    from cxr_keras.recipes.fetch import fetch_data
+
+    raise typer.Exit(code=0 if fetch_data(collection, to=to, sha256=sha256) else 1)

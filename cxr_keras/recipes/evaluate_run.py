@@ -26,7 +26,7 @@ from cxr_keras.recipes.results import CALIBRATED_FILE, write_results
 from cxr_keras.recipes.run import announce_phantom, data_provenance
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import read_json, write_csv
-from cxr_keras.training.validation import predict_probabilities
+from cxr_keras.training.validation import predict_from_logits
 
 OF_THE_RUN = ("pixels", "epochs", "seeds", "weights", "model", "strategy", "training", "commit", "labels")
 """What a run's provenance says of its training; the rest is of its own images."""
@@ -107,7 +107,7 @@ def _predict(config: RunConfig, models: dict[str, Path], manifest: pd.DataFrame,
     found = {}
     for name, path in models.items():
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-        found[name], _ = predict_probabilities(model, batches_in_order(cache.images, examples, config))
+        found[name], _ = predict_from_logits(model, batches_in_order(cache.images, examples, config))
     return found
 
 

@@ -30,7 +30,7 @@ from cxr_keras.training.class_weights import class_weights
 from cxr_keras.training.display import TrainingDisplay
 from cxr_keras.training.fit import STATE_FILE, FitSettings, run_phases
 from cxr_keras.training.strategies import Phase, get_strategy, phases_of
-from cxr_keras.training.validation import predict_probabilities
+from cxr_keras.training.validation import predict_from_logits
 
 
 def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epochs: dict[str, int] | None = None) -> None:
@@ -171,8 +171,8 @@ def predict_table(
     The validation part has the look that its epochs were scored with, so that a threshold is chosen for the same images as the epoch.
     """
     batches = batches_in_order(images, examples, config, appearance=look_of(part, config))
-    probabilities, _ = predict_probabilities(models_zoo.prediction_model(model), batches)
-    return predictions_table(manifest, probabilities, classes, fold=fold)
+    probabilities, _ = predict_from_logits(model, batches)
+    return predictions_table(manifest, probabilities, classes, fold=fold, part=part)
 
 
 def _labels(examples: Examples, classes: tuple[str, ...]) -> list[str]:

@@ -11,7 +11,7 @@ from cxr_keras.training.checkpoint import load_state
 from cxr_keras.training.display import TrainingDisplay
 from cxr_keras.training.fit import FitSettings, TrainingData, calibrate_batch_norm, run_phases, set_trainable
 from cxr_keras.training.strategies import Optimizer, Phase
-from cxr_keras.training.validation import predict_probabilities, validation_scores
+from cxr_keras.training.validation import predict_from_logits, predict_probabilities, validation_scores
 
 N, BATCH = 24, 8
 HEAD = Phase("head", train="head", epochs=2, optimizer=Optimizer("adam", learning_rate=1e-2))
@@ -272,3 +272,13 @@ def test_averaged_weights_replace_the_last_ones_also_after_a_stop_at_the_end(dat
     unbroken = small_model()
     run_phases(unbroken, (averaged,), data, settings=settings, folder=tmp_path / "unbroken", display=Quiet())
     assert all(np.array_equal(a, b) for a, b in zip(final, unbroken.trainable_weights, strict=True))
+
+
+def test_predictions_keep_the_order_of_images_that_the_network_is_sure_of(data):
+    model = small_model()
+    model.get_layer("logits").bias.assign([0.0, 20.0])
+    rounded, _ = predict_probabilities(model, data.validation)
+    sure, targets = predict_from_logits(model, data.validation)
+    assert len(np.unique(rounded[:, 1])) == 1 and len(np.unique(sure[:, 1])) > N // 2
+    assert sure.dtype == np.float64 and targets.shape == (N, 2)
+    np.testing.assert_allclose(sure, rounded, atol=1e-6)

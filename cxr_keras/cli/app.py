@@ -112,6 +112,13 @@ def evaluate(
     what: Annotated[Path, typer.Argument(help="A CSV of predictions (image_id, group_id, fold, label, p_<class>...), or with --on a run.")],
     on: Annotated[Path | None, typer.Option(help="Manifest of labelled images from elsewhere, which the run's models predict.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default <file>_scores beside the file, or in the run.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Predictions of a validation part; thresholds and a temperature are fitted on it.")
+    ] = None,
+    target_sensitivity: Annotated[
+        float | None, typer.Option(help="What the operating points of high sensitivity must reach; default 0.95.")
+    ] = None,
+    prevalence: Annotated[float | None, typer.Option(help="Share of sick among those who will be tested, for PPV and NPV.")] = None,
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws (of a run: its own setting).")] = 2000,
     seed: Annotated[int, typer.Option(help="Seed of the draws (of a run: its own).")] = 0,
 ) -> None:
@@ -121,12 +128,16 @@ def evaluate(
 
         if what.is_dir():
             raise ValueError(f"{what} is a folder. Its own scores are in its metrics.json; for other images give --on MANIFEST.")
-        evaluate_recipe(what, folder=out or what.with_name(f"{what.stem}_scores"), draws=draws, seed=seed)
+        given = {} if target_sensitivity is None else {"target_sensitivity": target_sensitivity}
+        folder = out or what.with_name(f"{what.stem}_scores")
+        evaluate_recipe(what, folder=folder, validation_path=validation, prevalence=prevalence, draws=draws, seed=seed, **given)
         return
+    if validation or target_sensitivity is not None:
+        raise ValueError("--validation and --target-sensitivity choose thresholds, and with --on the run's own are locked; leave them out.")
     start_backend()
     from cxr_keras.recipes.evaluate_run import evaluate_run
 
-    evaluate_run(what, on, folder=out)
+    evaluate_run(what, on, folder=out, prevalence=prevalence)
 
 
 @app.command()
@@ -142,6 +153,19 @@ def compare(
     from cxr_keras.recipes.compare import compare as compare_recipe
 
     compare_recipe(runs, out=out, paper=paper, all_pairs=all_pairs, draws=draws, seed=seed)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="A finished run; or several, or a folder of several, which are then compared.")],
+    out: Annotated[Path | None, typer.Option(help="The HTML file; default report.html in the run, or beside the first of several.")] = None,
+    maps: Annotated[bool, typer.Option("--maps/--no-maps", help="Show the worst mistakes with maps, which loads the models.")] = True,
+) -> None:
+    """Write one self-contained HTML file about a finished run: summary, data, figures, scores, mistakes, the paper beside it, origin."""
+    start_backend()
+    from cxr_keras.recipes.report import report as report_recipe
+
+    print(f"Written to {report_recipe(runs, out=out, maps=maps)}")
 
 
 def _run_folder(name: str, verb: str, sample: bool) -> Path:

@@ -26,9 +26,6 @@ from cxr_keras.recipes.finished_runs import FinishedRun, read_runs
 from cxr_keras.recipes.wrong_together import FILE as WRONG_TOGETHER_FILE
 from cxr_keras.recipes.wrong_together import wrong_together
 from cxr_keras.reporting.comparison import (
-    PHANTOM_REMARK,
-    PHANTOM_TITLE,
-    Section,
     comparison_markdown,
     comparison_text,
     paired_section,
@@ -36,6 +33,7 @@ from cxr_keras.reporting.comparison import (
     yardsticks_section,
 )
 from cxr_keras.reporting.page import render_page
+from cxr_keras.reporting.sections import PHANTOM_REMARK, PHANTOM_TITLE, Section
 from cxr_keras.reporting.tables import format_value, headline_table
 from cxr_keras.runs.files import write_csv, write_text
 
@@ -80,7 +78,20 @@ def compare(
     Raises:
         ValueError: a run is missing, unfinished or no run, a system is unknown, or the runs are of different classes.
     """
-    runs = read_runs(folders, paper=paper)
+    table, sections, missed = compare_runs(read_runs(folders, paper=paper), all_pairs=all_pairs, draws=draws, seed=seed)
+    folder = Path(out) if out is not None else _default_folder(folders[0])
+    _write(table, sections, folder, missed=missed)
+    return table
+
+
+def compare_runs(
+    runs: Sequence[FinishedRun], *, all_pairs: bool = False, draws: int | None = None, seed: int = 0
+) -> tuple[pd.DataFrame, list[Section], pd.DataFrame | None]:
+    """Compare runs that were read, without writing anything; see `compare`.
+
+    Returns:
+        All figures with the columns `COLUMNS`, the sections that show them, and the images that most runs miss (None for one run).
+    """
     check_same_classes({run.name: run.predictions for run in runs})
     rows: list[dict[str, Any]] = []
     sections: list[Section] = []
@@ -109,10 +120,12 @@ def compare(
     if unnamed := ", ".join(run.name for run in runs if run.system is None):
         remark = f"{unnamed}: the config names no system of a paper. Name one with --paper, for example --paper laban/mini_vgg."
         sections.append(Section("Without a paper", remarks=(remark,)))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    folder = Path(out) if out is not None else _default_folder(folders[0])
-    _write(table, sections, folder, missed=pd.concat(missed) if missed else None)
-    return table
+    return pd.DataFrame(rows, columns=list(COLUMNS)), sections, pd.concat(missed) if missed else None
+
+
+def paper_sections(run: FinishedRun, *, draws: int | None = None, seed: int = 0) -> list[Section]:
+    """Set a run beside every set of figures that its paper prints; empty where its config names no system."""
+    return [] if run.system is None else _beside_paper(run, run.system, draws=draws, seed=seed)[1]
 
 
 def _default_folder(first: str | Path) -> Path:

@@ -15,7 +15,8 @@ from cxr_keras.evaluation.wrong_together import (
     missed_by_most,
 )
 from cxr_keras.recipes.finished_runs import FinishedRun
-from cxr_keras.reporting.comparison import Section, wrong_together_section
+from cxr_keras.reporting.comparison import wrong_together_section
+from cxr_keras.reporting.sections import Section
 
 FILE = "wrong_together.csv"
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from cxr_keras.reporting.sections import Bar, Chart, Section
 from cxr_keras.reporting.tables import (
     NOT_AVAILABLE,
     NOT_STATED,
@@ -24,73 +24,6 @@ from cxr_keras.reporting.tables import (
 
 SHOWN_IMAGES = 20
 """Images that a page lists of those that most runs miss; the file has all of them."""
-
-PHANTOM_TITLE = "PHANTOM: drawn images, no X-rays"
-PHANTOM_REMARK = "These figures show that the program works, and nothing about medicine."
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One interval of a chart.
-
-    Attributes:
-        label: what it is of.
-        value: the point; `None` where undefined.
-        low: low end; `None` without an interval.
-        high: high end.
-        reference: (low, high) of what it is compared with, `None` for nothing.
-        tone: "plain", "higher" or "lower".
-    """
-
-    label: str
-    value: float | None
-    low: float | None
-    high: float | None
-    reference: tuple[float, float] | None = None
-    tone: str = "plain"
-
-
-@dataclass(frozen=True)
-class Chart:
-    """Intervals under each other on one axis.
-
-    Attributes:
-        caption: what point, line and mark are.
-        bars: from top to bottom.
-        zero: whether 0 is a line of its own (differences).
-    """
-
-    caption: str
-    bars: tuple[Bar, ...]
-    zero: bool = False
-
-
-@dataclass(frozen=True)
-class Section:
-    """One part of the comparison.
-
-    Attributes:
-        title: heading.
-        lead: the first and weightiest sentence, or "".
-        points: a list under it.
-        remarks: paragraphs before the tables.
-        tables: the tables.
-        charts: drawn on the page only, each with the table of the same place.
-        phantom: whether the figures are of drawn images.
-    """
-
-    title: str
-    lead: str = ""
-    points: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
-    tables: tuple[Table, ...] = ()
-    charts: tuple[Chart, ...] = ()
-    phantom: bool = False
-
-    @property
-    def heading(self) -> str:
-        """The title, with the word that no figure of drawn images stands without."""
-        return f"{self.title} (PHANTOM)" if self.phantom and "PHANTOM" not in self.title else self.title
 
 
 def paper_section(rows: Sequence[Mapping[str, Any]], *, reasons: Sequence[str], remarks: Sequence[str], mean_of_folds: bool) -> Section:

@@ -1,13 +1,17 @@
-"""Sections of tables and charts as one HTML file that needs nothing else: no script, no font, no network."""
+"""Sections as one HTML file that needs nothing else: no script, no font, no network."""
 
 from __future__ import annotations
 
+import base64
 import html
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from cxr_keras.reporting.comparison import PHANTOM_REMARK, Bar, Chart, Section
+import jinja2
+from markupsafe import Markup
+
+from cxr_keras.reporting.sections import PHANTOM_REMARK, Bar, Chart, Picture, Section
 from cxr_keras.reporting.style import COLOURS
 from cxr_keras.reporting.tables import Table
 
@@ -15,28 +19,6 @@ _MOST_COLUMNS = 9
 """More do not fit the page beside each other."""
 
 _TONES = {"plain": "#555555", "higher": COLOURS[0], "lower": COLOURS[1]}
-
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1a1a1a; background: #fff; margin: 2rem auto; max-width: 1120px;
-  padding: 0 1.25rem; }
-h1 { font-size: 1.6rem; margin: 0 0 1rem; }
-h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; padding-top: .9rem; border-top: 1px solid #ccc; }
-h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
-p { margin: .3rem 0; max-width: 95ch; }
-p.note, figcaption { color: #555; font-size: .88rem; }
-div.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; margin: .4rem 0; }
-th, td { text-align: left; vertical-align: top; padding: .28rem .9rem .28rem 0; border-bottom: 1px solid #e4e4e4; }
-th { border-bottom: 2px solid #999; font-weight: 600; }
-td:first-child { font-weight: 500; }
-figure { margin: .8rem 0; }
-svg text { font: 12px system-ui, "DejaVu Sans", sans-serif; fill: #1a1a1a; }
-section.phantom { background: #fff6e5; border: 2px dashed #c77700; border-radius: 6px; padding: 0 1.1rem 1rem; margin-top: 1.6rem; }
-section.phantom h2 { border-top: 0; color: #8a4b00; margin-top: .2rem; }
-ul { margin: .2rem 0 .6rem; padding-left: 1.3rem; max-width: 95ch; }
-@media print { body { margin: 0; max-width: none; } section { break-inside: avoid-page; } }
-"""
 
 
 def render_page(sections: Sequence[Section], *, title: str) -> str:
@@ -49,44 +31,36 @@ def render_page(sections: Sequence[Section], *, title: str) -> str:
     Returns:
         A whole HTML document.
     """
-    contents = "".join(f'<li><a href="#s{number}">{_text(section.heading)}</a></li>' for number, section in enumerate(sections))
-    body = "\n".join(_section(section, number) for number, section in enumerate(sections))
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width">\n'
-        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{_text(title)}</h1>\n"
-        f"<ul>{contents}</ul>\n{body}\n</body>\n</html>\n"
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("cxr_keras.reporting"), autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.get_template("page.html.j2").render(
+        title=title,
+        sections=sections,
+        phantom_remark=PHANTOM_REMARK,
+        lines_of=_lines_of,
+        base64_of=_base64_of,
+        charts_beside_tables=_charts_beside_tables,
     )
 
 
-def _section(section: Section, number: int) -> str:
-    parts = [f"<h2>{_text(section.heading)}</h2>"]
-    if section.phantom and section.lead != PHANTOM_REMARK:
-        parts.append(f"<p><strong>{_text(PHANTOM_REMARK)}</strong></p>")
-    if section.lead:
-        parts.append(f"<p><strong>{_text(section.lead)}</strong></p>")
-    if section.points:
-        parts.append("<ul>" + "".join(f"<li>{_text(point)}</li>" for point in section.points) + "</ul>")
-    parts += [f"<p>{_text(remark)}</p>" for remark in section.remarks]
-    # One axis for all charts of a section, so that they can be read against each other.
+def _lines_of(table: Table) -> list[tuple[str, ...]]:
+    """Header and rows, turned where few rows of many columns read better downwards."""
+    lines = [table.header, *table.rows]
+    if len(table.header) > _MOST_COLUMNS and len(table.rows) < _MOST_COLUMNS:
+        return list(zip(*lines, strict=True))
+    return lines
+
+
+def _base64_of(picture: Picture) -> str:
+    return base64.b64encode(picture.content).decode()
+
+
+def _charts_beside_tables(section: Section) -> Iterator[tuple[Table | None, Markup]]:
+    """Each table with the chart of the same place; one axis for all charts of a section, so that they can be read against each other."""
     together = [bar for chart in section.charts for bar in chart.bars]
     for table, chart in itertools.zip_longest(section.tables, section.charts):
-        parts += [_table(table, above=_chart(chart, together=together) if chart else "")] if table else [_chart(chart, together=together)]
-    kind = ' class="phantom"' if section.phantom else ""
-    return f'<section id="s{number}"{kind}>\n' + "\n".join(part for part in parts if part) + "\n</section>"
-
-
-def _table(table: Table, *, above: str = "") -> str:
-    if len(table.header) > _MOST_COLUMNS and len(table.rows) < _MOST_COLUMNS:  # few rows of many columns read better downwards
-        first, *rest = zip(table.header, *table.rows, strict=True)
-    else:
-        first, *rest = table.header, *table.rows
-    head = "".join(f'<th scope="col">{_text(cell)}</th>' for cell in first)
-    body = "\n".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rest)
-    note = f'\n<p class="note">{_text(table.note)}</p>' if table.note else ""
-    return (
-        f'<h3>{_text(table.title)}</h3>\n{above}<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody>\n'
-        f"</table></div>{note}"
-    )
+        yield table, Markup(_chart(chart, together=together) if chart else "")
 
 
 _LEFT, _WIDTH, _ROW, _BOTTOM = 330, 620, 24, 30

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from cxr_keras.reporting.comparison import (
-    Section,
     comparison_markdown,
     comparison_text,
     paired_section,
     paper_section,
     yardsticks_section,
 )
+from cxr_keras.reporting.sections import Section
 
 PROVENANCE = {
     "data": "kermany 5,856",

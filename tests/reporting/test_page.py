@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from html.parser import HTMLParser
 
@@ -9,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_keras.reporting.comparison import PHANTOM_REMARK, Bar, Chart, Section
 from cxr_keras.reporting.page import axis_of, render_page
+from cxr_keras.reporting.sections import PHANTOM_REMARK, Bar, Card, Chart, Listing, Picture, Section
 from cxr_keras.reporting.tables import Table
 
 
 class Balance(HTMLParser):
     """Checks that every element is closed in its order and that nothing is fetched from elsewhere."""
 
-    EMPTY = ("meta", "line", "circle", "polygon")
+    EMPTY = ("meta", "line", "circle", "polygon", "img")
 
     def __init__(self):
         super().__init__()
@@ -25,7 +26,8 @@ class Balance(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.elements.append((tag, dict(attributes)))
-        assert not {"src", "style", "onclick"} & set(dict(attributes))
+        assert not {"style", "onclick"} & set(dict(attributes))
+        assert dict(attributes).get("src", "data:").startswith("data:")
         assert dict(attributes).get("href", "#").startswith("#")
         if tag not in self.EMPTY:
             self.open.append(tag)
@@ -57,10 +59,20 @@ def test_the_page_is_whole_escaped_and_needs_nothing_else():
     ]
     page = parsed(sections)
     tags = {tag for tag, _ in page.elements}
-    assert "b" not in tags and not tags & {"script", "link", "img", "iframe"}
+    assert not tags & {"b", "details"} and not tags & {"script", "link", "img", "iframe"}
     assert name in "".join(page.text)
     assert [attributes.get("class") for tag, attributes in page.elements if tag == "section"] == [None, "phantom"]
     assert PHANTOM_REMARK in page.text
+
+
+def test_cards_pictures_and_listings_lie_in_the_page():
+    picture = Picture("X-ray <1>", b"not really a picture", "image/png", caption="a & b", small=True)
+    section = Section("s", cards=(Card("accuracy", ".9", "[.8, 1]"),), pictures=(picture, picture), listings=(Listing("config", "a: <b>"),))
+    page = parsed([section])
+    images = [attributes for tag, attributes in page.elements if tag == "img"]
+    assert [image["alt"] for image in images] == ["X-ray <1>"] * 2
+    assert base64.b64decode(images[0]["src"].removeprefix("data:image/png;base64,")) == picture.content
+    assert {"accuracy", ".9", "[.8, 1]", "a & b", "config", "a: <b>"} <= set(page.text)
 
 
 def test_a_chart_draws_every_interval_at_its_place():

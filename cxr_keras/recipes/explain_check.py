@@ -1,0 +1,295 @@
+"""`cxr explain RUN --check`: are the maps of this run right?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from cxr_keras.evaluation.intervals import group_draws, percentile_interval
+from cxr_keras.explain.maps import METHODS, Explain, class_activation_map, resize_maps
+from cxr_keras.explain.randomise import cascade, randomised
+from cxr_keras.explain.trust import (
+    THORAX_BOX,
+    deletion_and_insertion,
+    energy_inside,
+    mask_area,
+    of_another_image,
+    pointing_game,
+    positive,
+    rank_correlation,
+    share_outside,
+)
+from cxr_keras.recipes.explain_folder import folder_for, new_folder, note_official_images
+from cxr_keras.recipes.explain_images import Explained, choose_images, held_out_images, load_models
+from cxr_keras.recipes.explain_maps import map_images, method_maker
+from cxr_keras.recipes.explain_masks import Masks, read_masks
+from cxr_keras.recipes.run import announce_phantom
+from cxr_keras.reporting.tables import Table, render_markdown, render_text
+from cxr_keras.runs.files import write_csv, write_text
+
+IMAGES, IMAGES_OF_CURVES = 200, 48
+"""Images at most: of the figures on maps, and of the curves and the cascade, which take some 80 passes of the network each."""
+
+RANDOM_NETWORKS = 3
+"""One network of random weights may happen to look into the lungs; the mean over three hardly does."""
+
+CHECKED = ("cam", "grad_cam", "hires_cam", "activation")
+"""Occlusion is left out: it takes 170 passes an image for each of the networks."""
+
+FIGURES = {
+    "hit_rate": "highest point in the lesion",
+    "hit_rate_by_area": "chance: area",
+    "hit_rate_other_patient": "chance: another patient's lesion",
+    "energy_inside": "mass in the lesion",
+    "marker_hit_rate": "highest point on the marker",
+    "marker_area": "chance: area of marker",
+    "marker_energy": "mass on the marker",
+    "share_outside_thorax_box": "mass outside the box",
+    "rank_correlation": "rank correlation with the trained",
+}
+
+
+def check_maps(
+    run: str | Path,
+    *,
+    sample: int | None = None,
+    layer: str | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+) -> pd.DataFrame:
+    """Hold the maps of a finished run against lesion masks, against the network's answer and against networks that know nothing.
+
+    Maps are of the label's class. Without masks (real X-rays) the figures that need none remain.
+
+    Args:
+        run: a run directory with its models.
+        sample: images at most; by default 200, all with a lesion or a marker where there are masks.
+        layer: of the methods that take one; by default `features`.
+        seed: of the draw of images and of random weights.
+        out: folder of the results; by default `RUN/explanations/check`.
+        overwrite: whether to replace explanations that lie there.
+
+    Returns:
+        One row for each method and kind of weights, as `trust.csv`: figures with intervals over patients.
+
+    Raises:
+        ValueError: no finished run, a layer that cannot be used, or the folder is taken.
+    """
+    run = Path(run)
+    chosen = held_out_images(run)
+    folder = folder_for(run, Path(out) if out else None, name="check", overwrite=overwrite)
+    masks = read_masks(chosen.table, chosen.config)
+    if masks is not None:
+        chosen = chosen.with_table(chosen.table[(masks.lesions | masks.markers).any(axis=(1, 2))])
+    size = sample or IMAGES
+    chosen = chosen.with_table(choose_images(chosen.table, sample=size, per_class=False, which="any", seed=seed))
+    # Grouped by model once, so that rows and maps keep one order.
+    chosen = chosen.with_table(chosen.table.sort_values("model", kind="stable"))
+    masks = read_masks(chosen.table, chosen.config)
+    columns = np.array([chosen.classes.index(label) for label in chosen.table["label"]], np.int64)
+    announce_phantom(chosen.config, chosen.table)
+    makers = {name: method_maker(name, layer=layer if name != "cam" else None) for name in _methods(chosen)}
+    by_image = pd.concat([_figures(chosen, maker, columns, masks, name=name, seed=seed) for name, maker in makers.items()])
+    table = _summary(by_image, draws=chosen.config.evaluation.bootstrap_draws, seed=seed)
+    few = chosen.with_table(chosen.table.head(IMAGES_OF_CURVES))
+    curves = _curves(few, makers["grad_cam"], columns[: len(few.table)], seed=seed)
+    steps = _cascade(few, makers["grad_cam"], columns[: len(few.table)], seed=seed)
+    tables = [_as_table(table, masks=masks), _curve_table(curves), _cascade_table(steps)]
+    verdict = _verdict(table)
+    settings: dict[str, Any] = {"run": str(run), "images": len(chosen.table), "layer": layer or "features", "seed": seed}
+    with new_folder(folder, settings | {"thorax_box": THORAX_BOX, "random_networks": RANDOM_NETWORKS}) as writing:
+        write_csv(writing / "trust.csv", table)
+        write_csv(writing / "trust_by_image.csv", by_image)
+        write_csv(writing / "curves.csv", curves)
+        write_csv(writing / "cascade.csv", steps)
+        write_text(writing / "trust.md", f"# {run.name}: are the maps right?\n\n{render_markdown(tables)}\n{verdict}\n")
+    print(render_text(tables))
+    print(verdict)
+    note_official_images(chosen, what="check")
+    print(f"Everything lies in {folder}")
+    return table
+
+
+def _methods(chosen: Explained) -> list[str]:
+    """The methods that the head allows."""
+    model = load_models(chosen, next(iter(chosen.models)))[0]
+    try:
+        class_activation_map(model)
+    except ValueError:
+        return [name for name in CHECKED if name != "cam"]
+    return [name for name in CHECKED if name in METHODS]
+
+
+def _figures(
+    chosen: Explained, maker: Callable[[keras.Model], Explain], columns: np.ndarray, masks: Masks | None, *, name: str, seed: int
+) -> pd.DataFrame:
+    """Figures of one method, a row for each image and each kind of weights."""
+    groups = chosen.table["group_id"].to_numpy()
+    trained = _maps(chosen, maker, columns)
+    parts = [_score(chosen, trained, masks, groups, seed=seed).assign(weights="trained", rank_correlation=1.0)]
+    for draw in range(RANDOM_NETWORKS):
+        maps = _maps(chosen, maker, columns, change=lambda model, draw=draw: randomised(model, seed=seed * RANDOM_NETWORKS + draw))
+        scores = _score(chosen, maps, masks, groups, seed=seed)
+        parts.append(scores.assign(weights="random", rank_correlation=rank_correlation(trained, maps), network=draw))
+    return pd.concat(parts, ignore_index=True).assign(method=name)
+
+
+def _maps(
+    chosen: Explained,
+    maker: Callable[[keras.Model], Explain],
+    columns: np.ndarray,
+    *,
+    change: Callable[[keras.Model], keras.Model] = lambda model: model,
+) -> np.ndarray:
+    return np.concatenate([batch.maps for batch in map_images(chosen, maker, columns, change=change)])
+
+
+def _score(chosen: Explained, maps: np.ndarray, masks: Masks | None, groups: np.ndarray, *, seed: int) -> pd.DataFrame:
+    table = chosen.table[["image_id", "group_id", "label", *(["pattern"] if "pattern" in chosen.table else [])]].copy()
+    table["share_outside_thorax_box"] = share_outside(maps)
+    if masks is None:
+        return table
+    large = resize_maps(maps, chosen.config.data.image_size)
+    table["hit_rate"] = pointing_game(large, masks.lesions)
+    table["hit_rate_by_area"] = mask_area(masks.lesions)
+    table["energy_inside"] = energy_inside(large, masks.lesions)
+    ill = masks.lesions.any(axis=(1, 2))
+    table["hit_rate_other_patient"] = np.nan
+    if len(set(groups[ill])) > 1:
+        table.loc[ill, "hit_rate_other_patient"] = pointing_game(large[ill], of_another_image(masks.lesions[ill], groups[ill], seed=seed))
+    if masks.markers.any():
+        table["marker_hit_rate"] = pointing_game(large, masks.markers)
+        table["marker_area"] = mask_area(masks.markers)
+        table["marker_energy"] = energy_inside(large, masks.markers)
+    return table
+
+
+def _summary(by_image: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
+    """Mean of every figure with its interval over patients, a row for each method and kind of weights."""
+    rows = []
+    for (method, weights), part in by_image.groupby(["method", "weights"], sort=False):
+        row: dict[str, Any] = {"method": method, "weights": weights, "images": part["image_id"].nunique()}
+        for name in (name for name in FIGURES if name in part):
+            row[name], row[f"{name}_low"], row[f"{name}_high"] = _mean(part[name], part["group_id"], draws=draws, seed=seed)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _mean(values: pd.Series, groups: pd.Series, *, draws: int, seed: int) -> tuple[float | None, float | None, float | None]:
+    """Mean over images and its 95 % interval, patients resampled."""
+    known = values.notna()
+    if not known.any():
+        return None, None, None
+    sums = values[known].groupby(groups[known]).agg(["sum", "count"])
+    weights = np.concatenate(list(group_draws(len(sums), draws=draws, seed=seed)))
+    low, high, _ = percentile_interval((weights @ sums["sum"].to_numpy()) / (weights @ sums["count"].to_numpy()))
+    return float(values[known].mean()), low, high
+
+
+def _curves(few: Explained, maker: Callable[[keras.Model], Explain], columns: np.ndarray, *, seed: int) -> pd.DataFrame:
+    """Areas under deletion and insertion by Grad-CAM, and by pixels in random order, a row an image."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for batch in map_images(few, maker, columns):
+        model = load_models(few, batch.rows["model"].iloc[0])[0]
+        large = resize_maps(positive(batch.maps), few.config.data.image_size)
+        # Squares of the map's own grain, so that the control differs in place alone.
+        noise = resize_maps(rng.random(batch.maps.shape, np.float32), few.config.data.image_size)
+        areas = {}
+        for name, order in (("grad_cam", large), ("random", noise)):
+            found = deletion_and_insertion(
+                lambda images, model=model: np.asarray(model.predict_on_batch(images)), batch.images, order, batch.columns
+            )
+            areas[f"{name}_deletion"], areas[f"{name}_insertion"] = found.areas()
+        rows.append(batch.rows[["image_id", "group_id", "label"]].assign(**areas))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _cascade(few: Explained, maker: Callable[[keras.Model], Explain], columns: np.ndarray, *, seed: int) -> pd.DataFrame:
+    """Mean rank correlation of maps with those of the trained network while it is randomised from the top, of the first model."""
+    name = few.table["model"].iloc[0]
+    mine = (few.table["model"] == name).to_numpy()
+    part = few.with_table(few.table[mine])
+    trained = _maps(part, maker, columns[mine])
+    model = load_models(part, name)[0]
+    rows = []
+    for layer, changed in cascade(model, seed=seed):
+        maps = _maps(part, maker, columns[mine], change=lambda _, changed=changed: changed)
+        rows.append({"randomised_down_to": layer, "rank_correlation": float(np.nanmean(rank_correlation(trained, maps)))})
+    return pd.DataFrame(rows)
+
+
+def _as_table(table: pd.DataFrame, *, masks: Masks | None) -> Table:
+    names = [name for name in FIGURES if name in table]
+    rows = [
+        (row["method"], row["weights"], f"{row['images']:,}", *(_cell(row, name) for name in names)) for row in table.to_dict("records")
+    ]
+    note = "Maps of the label's class, mean over images [95 %, patients resampled]; random weights: mean over 3 networks."
+    if masks is None:
+        note += " These images have no masks, so no pointing game; `phantom:` images have."
+    top, bottom, left, right = THORAX_BOX
+    note += f" An even map has {1 - (bottom - top) * (right - left):.2f} outside the box."
+    return Table(
+        "Maps against masks and against random weights",
+        ("method", "weights", "images", *(FIGURES[n] for n in names)),
+        tuple(rows),
+        note=note,
+    )
+
+
+def _cell(row: dict[str, Any], name: str) -> str:
+    if row[name] is None or pd.isna(row[name]):
+        return "n/a"
+    if "area" in name or "other_patient" in name or row[f"{name}_low"] is None:
+        return f"{row[name]:.2f}"
+    return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
+
+
+def _curve_table(curves: pd.DataFrame) -> Table:
+    rows = tuple(
+        (order, f"{curves[f'{key}_deletion'].mean():.3f}", f"{curves[f'{key}_insertion'].mean():.3f}")
+        for key, order in (("grad_cam", "as Grad-CAM ranks them"), ("random", "in random order"))
+    )
+    note = (
+        f"{len(curves)} images; area under the probability of the label's class while pixels are covered with the mean grey, or uncovered."
+    )
+    return Table("Deletion and insertion", ("pixels", "deletion (low is good)", "insertion (high is good)"), rows, note=note)
+
+
+def _cascade_table(steps: pd.DataFrame) -> Table:
+    rows = tuple((row.randomised_down_to, f"{row.rank_correlation:.2f}") for row in steps.itertuples())
+    note = "Grad-CAM; weights drawn anew from the last layer down to the one named. A map of the network falls towards 0."
+    return Table("Randomised from the top", ("randomised down to", "rank correlation with the trained"), rows, note=note)
+
+
+def _verdict(table: pd.DataFrame) -> str:
+    """What the figures of the trained weights say, in sentences."""
+    lines = []
+    for row in table[table["weights"] == "trained"].to_dict("records"):
+        on_marker, in_lesion = (_known(row, name) for name in ("marker_hit_rate", "hit_rate"))
+        if on_marker is not None and row["marker_hit_rate_low"] > row["marker_area"]:
+            instead = " rather than to the lesion" if in_lesion is not None and on_marker > in_lesion else ""
+            lines.append(
+                f"{row['method']}: maps go to the planted corner marker{instead}: highest point there in {on_marker:.0%} of images (chance "
+                f"{row['marker_area']:.0%}), in the lesion in {in_lesion or 0:.0%}. The network reads the marker."
+            )
+        elif in_lesion is not None:
+            chance = max(row["hit_rate_by_area"], _known(row, "hit_rate_other_patient") or 0.0)
+            how = "more often than chance has it" if row["hit_rate_low"] > chance else "no more often than chance has it"
+            lines.append(f"{row['method']}: maps find the lesion {how} ({in_lesion:.0%} of images; chance {chance:.0%}).")
+    return "\n".join(lines) or (
+        "Without masks nothing here says whether maps lie on the disease. "
+        "Rank correlations near 0 say that they depend on what the network learned."
+    )
+
+
+def _known(row: dict[str, Any], name: str) -> float | None:
+    """A figure, or None where it is missing or undefined."""
+    value = row.get(name)
+    return None if value is None or pd.isna(value) else float(value)

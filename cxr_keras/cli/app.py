@@ -103,8 +103,9 @@ def plan(
     settings = load_config(config, overrides or (), sample=sample)
     start_backend()
     from cxr_keras.recipes.plan import plan_run
+    from cxr_keras.recipes.plan_classifier import plan_classifier
 
-    plan_run(settings, verb="train" if one_split else "cv")
+    (plan_classifier if settings.classifier else plan_run)(settings, verb="train" if one_split else "cv")
 
 
 @app.command()

@@ -43,16 +43,21 @@ _IDLE_SETTINGS = ("name", "trainable", "seed")
 _IDLE_ENDINGS = ("_initializer", "_regularizer", "_constraint")
 
 
+def check_layer(layer: str) -> None:
+    """Raise ValueError if `layer` is none of `LAYERS`."""
+    if layer not in LAYERS:
+        near = difflib.get_close_matches(str(layer), LAYERS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"layer {layer!r}: expected one of {', '.join(LAYERS)}.{hint}")
+
+
 def layer_model(model: keras.Model, layer: str) -> keras.Model:
     """Give the part of a model from the image to one of `LAYERS`; it shares the model's layers.
 
     Raises:
         ValueError: the layer is neither, or the model does not have it.
     """
-    if layer not in LAYERS:
-        near = difflib.get_close_matches(str(layer), LAYERS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"layer {layer!r}: expected one of {', '.join(LAYERS)}.{hint}")
+    check_layer(layer)
     if layer not in {each.name for each in model.layers}:
         raise ValueError(
             f"the model {model.name} has no layer {layer!r}. Models of models_zoo.build have features and embedding, and pooled where the "

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from cxr_keras.config.schema import RunConfig
+from cxr_keras.recipes.parts import UNUSED
 from cxr_keras.recipes.run import fold_job
-from cxr_keras.recipes.weights import UNUSED
 from cxr_keras.runs.files import read_json
 from cxr_keras.runs.jobs import run_jobs
 

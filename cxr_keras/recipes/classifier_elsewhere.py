@@ -12,8 +12,9 @@ from cxr_keras.features.model_files import feature_key
 from cxr_keras.features.neighbours import NeighboursModel
 from cxr_keras.features.rows import SelectedRows
 from cxr_keras.features.saved import load_classifier, predict_by_neighbours, predict_probabilities
-from cxr_keras.recipes.classifier import in_order
-from cxr_keras.recipes.classifier_base import base_folder, load_base, saved_features
+from cxr_keras.recipes.classifier_base import load_base
+from cxr_keras.recipes.classifier_files import base_folder, saved_features
+from cxr_keras.recipes.classifier_fold import in_order
 from cxr_keras.recipes.features import extract_features
 
 

@@ -19,8 +19,8 @@ from cxr_keras.evaluation.calibration import score_locked_temperature
 from cxr_keras.evaluation.predictions import probability_columns
 from cxr_keras.evaluation.thresholds import score_locked
 from cxr_keras.recipes.batches import batches_in_order, open_cache
-from cxr_keras.recipes.classifier import CLASSIFIER_FILE
 from cxr_keras.recipes.classifier_elsewhere import classify_elsewhere
+from cxr_keras.recipes.classifier_fold import CLASSIFIER_FILE
 from cxr_keras.recipes.readings import ledger_of, note_reading
 from cxr_keras.recipes.results import CALIBRATED_FILE, write_results
 from cxr_keras.recipes.run import announce_phantom, data_provenance

@@ -18,10 +18,10 @@ from cxr_keras.data.augment import Augmentation, RandomCrop
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.pipeline import Examples, evaluation_dataset, examples_of
 from cxr_keras.features import FeatureStore
-from cxr_keras.features.extract import BATCH_SIZE, LAYERS, describe_model, extract_rows
+from cxr_keras.features.extract import BATCH_SIZE, check_layer, describe_model, extract_rows
 from cxr_keras.recipes.batches import augmentation_of, cache_folder, decode_settings, open_cache
 from cxr_keras.recipes.fixed_network import build_up_to
-from cxr_keras.recipes.weights import PARTS_FILE
+from cxr_keras.recipes.parts import PARTS_FILE
 from cxr_keras.weights import resolve_weights
 from models_zoo.spec import keyword_defaults
 
@@ -56,8 +56,7 @@ def extract_features(
         ValueError: an unknown layer, weights that need a fold, images that cannot be read, or stored files that are damaged.
         OSError: not enough space on the disk.
     """
-    if layer not in LAYERS:
-        raise ValueError(f"layer {layer!r}: expected one of {', '.join(LAYERS)}.")
+    check_layer(layer)
     classes = class_order(manifest["label"])
     model = model or _own_model(config, layer)
     cache = open_cache(manifest, config, show_progress=show_progress)

@@ -23,7 +23,8 @@ from cxr_keras.evaluation import predictions_table
 from cxr_keras.evaluation.scores import score_predictions
 from cxr_keras.recipes.batches import batches_in_order, expanded, look_of, open_cache, training_data
 from cxr_keras.recipes.frozen import PRIVATE_STORE, behind_frozen_base
-from cxr_keras.recipes.weights import PARTS_FILE, UNUSED, weights_of_fold
+from cxr_keras.recipes.parts import parts_of
+from cxr_keras.recipes.weights import weights_of_fold
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import write_atomically, write_csv, write_json
 from cxr_keras.training.class_weights import class_weights
@@ -50,8 +51,7 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
     root = Path(run_directory)
     config = read_config(root / CONFIG_FILE)
     manifest = read_manifest(root / "manifest.csv")
-    parts = pd.read_csv(folder / PARTS_FILE, dtype=str).set_index("image_id")["part"]
-    parts = parts[parts != UNUSED]
+    parts = parts_of(folder)
     manifest = select_images(manifest, parts.index)
     assert_no_shared_group(manifest, parts)
     tables = {part: manifest[manifest["image_id"].map(parts) == part] for part in ("train", "validation", "test")}

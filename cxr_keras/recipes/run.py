@@ -18,8 +18,9 @@ from cxr_keras.recipes.batches import open_cache
 from cxr_keras.recipes.classifier import check_classifier, classifier_provenance, finish_classifier
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
 from cxr_keras.recipes.frozen import check_frozen_base
+from cxr_keras.recipes.parts import PARTS_FILE
 from cxr_keras.recipes.results import score_fitted, write_results
-from cxr_keras.recipes.weights import PARTS_FILE, check_model
+from cxr_keras.recipes.weights import check_model
 from cxr_keras.runs.directory import open_run_directory
 from cxr_keras.runs.files import read_json, write_csv, write_json
 from cxr_keras.runs.jobs import Job

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.features import FeatureStore
+from cxr_keras.features.extract import check_layer
 from cxr_keras.features.shards import INDEX_FILE
 from cxr_keras.recipes.batches import cache_folder
 from cxr_keras.recipes.data import manifest_of, refuse_or_skip_bad_files
@@ -26,6 +27,7 @@ def store_features(config: RunConfig, *, layer: str | None = None) -> FeatureSto
         ValueError: no images, files that are no usable images, an unknown layer, or weights that belong to single folds.
     """
     layer = layer or (config.classifier.layer if config.classifier else "features")
+    check_layer(layer)
     check_model(config.model, image_size=config.data.image_size, folds=range(0))
     announce_phantom(config)
     manifest = manifest_of(config.data, seed=config.seed_of_splits)

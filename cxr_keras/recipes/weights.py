@@ -10,13 +10,8 @@ import pandas as pd
 import models_zoo
 from cxr_keras.config.schema import ModelSection
 from cxr_keras.data.manifest import read_manifest
+from cxr_keras.recipes.parts import PARTS_FILE
 from cxr_keras.weights import resolve_weights
-
-PARTS_FILE = "parts.csv"
-"""In a fold's folder: the part (train, validation, test, or `UNUSED`) of each image."""
-
-UNUSED = "unused"
-"""Part of images that a fold leaves out, such as further images of a patient who gives one to validation."""
 
 
 def check_model(model: ModelSection, *, image_size: tuple[int, int], folds: range) -> None:

@@ -1,0 +1,186 @@
+"""Images a second from JPEG files to features of ResNet50 at 224 pixels, by engine and precision, and how far half precision is off.
+
+Four ways from the same files to the 2048 averages behind the last convolution, with random weights:
+
+- this project in float32 and in mixed_bfloat16: pixel cache and HDF5 store filled, every file and row with its checksum;
+- `keras.applications.ResNet50` through `model.predict` over `image_dataset_from_directory`, as their documentation writes it;
+- torchvision's `resnet50` in bfloat16 with channels last, through a `DataLoader` with Pillow, a worker a core.
+
+Each measurement runs in a fresh process and the ways take turns. Loading and tracing are taken out: the rate is that of the images by which
+a large folder is larger than a small one.
+
+    python benchmarks/extraction.py [--images DIR] [--count 512] [--repetitions 3]
+
+Needs `pip install torch torchvision` besides the project. Without --images phantoms are drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from input_pipeline import CLASSES, PillowFolder, draw_originals, replicate
+
+SIDE = 224
+BATCH_SIZE = 32
+ENGINES = {
+    "float32": "this project, float32",
+    "mixed_bfloat16": "this project, mixed_bfloat16",
+    "keras": "model.predict, float32",
+    "torch": "PyTorch, bfloat16, channels last",
+}
+
+
+def extract_ours(precision: str, scratch: Path) -> Callable[[Path], np.ndarray]:
+    """Extraction of this project: a function from a folder with `manifest.csv` to its features, float32 (n, 2048), by file name."""
+    import keras
+    import pandas as pd
+
+    import models_zoo
+    from cxr_keras.config.loader import load_config
+    from cxr_keras.recipes.features import extract_features
+
+    os.environ["CXR_CACHE"] = str(scratch / f"cache-{precision}")
+    config = load_config("resnet50", [f"data.image_size=[{SIDE}, {SIDE}]", "model.weights=null", f"training.precision={precision}"])
+    keras.config.set_dtype_policy(precision)
+    keras.utils.set_random_seed(0)
+    model = models_zoo.build("resnet50", (SIDE, SIDE), len(CLASSES))
+
+    def extract(folder: Path) -> np.ndarray:
+        table = pd.read_csv(folder / "manifest.csv", dtype=str)
+        manifest = table.assign(group_id=table["image_id"], patient_id=table["image_id"])
+        store = extract_features(config, manifest, layer="pooled", show_progress=False, model=model)
+        return store.read(store.rows_of(manifest))
+
+    return extract
+
+
+def extract_keras(scratch: Path) -> Callable[[Path], np.ndarray]:
+    """The way of Keras's documentation."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = keras.applications.ResNet50(weights=None, include_top=False, pooling="avg", input_shape=(SIDE, SIDE, 3))
+
+    def extract(folder: Path) -> np.ndarray:
+        images = keras.utils.image_dataset_from_directory(
+            folder, labels=None, image_size=(SIDE, SIDE), batch_size=BATCH_SIZE, shuffle=False, verbose=False
+        )
+        features = model.predict(images.map(keras.applications.resnet50.preprocess_input), verbose=0)
+        np.save(scratch / "keras.npy", features)
+        return features
+
+    return extract
+
+
+def extract_torch(scratch: Path) -> Callable[[Path], np.ndarray]:
+    """PyTorch's fast way on a CPU that knows bfloat16."""
+    import torch
+    import torchvision
+    from torch.utils.data import DataLoader
+
+    torch.manual_seed(0)
+    model = torchvision.models.resnet50(weights=None)
+    model.fc = torch.nn.Identity()
+    model = model.eval().to(torch.bfloat16, memory_format=torch.channels_last)
+
+    def extract(folder: Path) -> np.ndarray:
+        loader = DataLoader(PillowFolder(folder), BATCH_SIZE, num_workers=min(16, len(os.sched_getaffinity(0))))
+        rows = []
+        with torch.inference_mode():
+            for images, _ in loader:
+                colours = images.expand(-1, 3, -1, -1) / 255
+                rows.append(model(colours.to(torch.bfloat16, memory_format=torch.channels_last)).float().numpy())
+        features = np.concatenate(rows)
+        np.save(scratch / "torch.npy", features)
+        return features
+
+    return extract
+
+
+def measure(engine: str, root: Path) -> dict[str, float]:
+    """Images a second of one way in this process; features of the small folder are left as `<engine>-features.npy`."""
+    with tempfile.TemporaryDirectory(dir=root) as scratch:
+        if engine in ("keras", "torch"):
+            extract = {"keras": extract_keras, "torch": extract_torch}[engine](Path(scratch))
+        else:
+            extract = extract_ours(engine, Path(scratch))
+        extract(root / "warm")
+        seconds, counts = [], []
+        for name in ("small", "large"):
+            started = time.perf_counter()
+            features = extract(root / name)
+            seconds.append(time.perf_counter() - started)
+            counts.append(len(features))
+            if name == "small":
+                np.save(root / f"{engine}-features.npy", features)
+    return {"rate": (counts[1] - counts[0]) / (seconds[1] - seconds[0]), "seconds": seconds[1]}
+
+
+def in_fresh_process(engine: str, root: Path) -> dict[str, float]:
+    """Run `measure` in an interpreter of its own."""
+    command = [sys.executable, __file__, "--one", engine, "--folder", str(root)]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"})
+    return json.loads(answer.stdout.splitlines()[-1])
+
+
+def print_speeds(results: dict[str, list[dict[str, float]]], count: int) -> None:
+    """Print images a second by engine, and the ratio to plain `model.predict`."""
+    medians = {engine: statistics.median(row["rate"] for row in rows) for engine, rows in results.items()}
+    print(f"ResNet50, {SIDE} px, {count} files to 2048 features each, medians of {len(next(iter(results.values())))} repetitions")
+    print(f"{'engine':36}{'images/s':>10}{'range':>16}{'to model.predict':>20}")
+    for engine, name in ENGINES.items():
+        rates = sorted(row["rate"] for row in results[engine])
+        spread = f"{rates[0]:.1f} to {rates[-1]:.1f}"
+        print(f"{name:36}{medians[engine]:10.1f}{spread:>16}{medians[engine] / medians['keras']:19.2f}x")
+
+
+def print_difference(root: Path) -> None:
+    """Print how far features of half precision lie from those of float32, in units of how far images lie from each other."""
+    exact, rounded = (np.load(root / f"{precision}-features.npy").astype(float) for precision in ("float32", "mixed_bfloat16"))
+    spread = np.sqrt(np.mean(np.square(exact - exact.mean(axis=0))))
+    difference = rounded - exact
+    print(
+        f"mixed_bfloat16 less float32, in root mean square deviations of the features from their means ({spread:.3g}): "
+        f"root mean square {np.sqrt(np.mean(np.square(difference))) / spread:.4f}, largest {np.abs(difference).max() / spread:.4f}"
+    )
+
+
+def main() -> None:
+    """Read the command line, make the files in a temporary folder, and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=Path, help="folder with JPEGs; without it phantoms of 1024 pixels are drawn")
+    parser.add_argument("--count", type=int, default=512, help="files of the large folder (%(default)s); the small one has a quarter")
+    parser.add_argument("--repetitions", type=int, default=3, help="(%(default)s)")
+    parser.add_argument("--one", choices=ENGINES, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measure(options.one, options.folder)))
+        return
+    with tempfile.TemporaryDirectory(prefix="extraction-") as root:
+        folder = Path(root)
+        images = options.images or draw_originals(folder / "phantom")
+        print("images:", options.images or "PHANTOM, 1024x1024")
+        for name, count in (("warm", BATCH_SIZE), ("small", options.count // 4), ("large", options.count)):
+            replicate(images, folder / name, count)
+        results: dict[str, list[dict[str, float]]] = {engine: [] for engine in ENGINES}
+        for repetition in range(options.repetitions):
+            for engine in ENGINES:
+                results[engine].append(in_fresh_process(engine, folder))
+                print(f"repetition {repetition + 1}: {engine} {results[engine][-1]}", file=sys.stderr)
+        print_speeds(results, options.count)
+        print_difference(folder)
+
+
+if __name__ == "__main__":
+    main()

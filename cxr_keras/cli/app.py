@@ -10,6 +10,7 @@ import typer
 
 from cxr_keras.cli import configs as config_commands
 from cxr_keras.cli import data as data_commands
+from cxr_keras.cli import explain as explain_commands
 from cxr_keras.cli import features as feature_commands
 from cxr_keras.cli import models as model_commands
 from cxr_keras.cli import weights as weights_commands
@@ -20,6 +21,7 @@ app.add_typer(data_commands.app, name="data", help="Build, check and draw image 
 app.add_typer(weights_commands.app, name="weights", help="Convert weights of other programs.")
 app.add_typer(config_commands.app, name="configs")
 app.add_typer(model_commands.app, name="models")
+app.command("explain")(explain_commands.explain)
 app.command("features")(feature_commands.features)
 
 CONFIG_HELP = "A YAML file, or the name of a shipped config (see `cxr configs`)."

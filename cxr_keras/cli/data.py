@@ -1,4 +1,4 @@
-"""`cxr data`: fetch, build and check image sets."""
+"""`cxr data`: fetch, build, check and flag image sets."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ def check(
     from cxr_keras.recipes.data import check_data
 
     raise typer.Exit(code=1 if check_data(manifest, out=out or manifest.with_name("bad_files.csv")) else 0)
+
+
+@app.command()
+def quality(
+    manifest: Annotated[Path, typer.Argument(help="A manifest made by `cxr data build`.")],
+    out: Annotated[Path | None, typer.Option(help="Where to list the flags; default quality.csv beside the manifest.")] = None,
+) -> None:
+    """Flag images that are blank, too small, inverted or no chest X-ray. Only gross faults are found; nothing is left out."""
+    from cxr_keras.recipes.quality import flag_data
+
+    flag_data(manifest, out=out or manifest.with_name("quality.csv"))
 
 
 @app.command()

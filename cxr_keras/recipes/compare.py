@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_keras.evaluation import score_predictions
+from cxr_keras.evaluation import class_names, score_predictions
 from cxr_keras.evaluation.beside_paper import Beside, beside_paper, why_not_comparable
+from cxr_keras.evaluation.gap import take_gap_apart
 from cxr_keras.evaluation.intervals import DRAWS
 from cxr_keras.evaluation.paired import (
     PAIRED_DEFINITIONS,
@@ -28,6 +29,7 @@ from cxr_keras.recipes.wrong_together import wrong_together
 from cxr_keras.reporting.comparison import (
     comparison_markdown,
     comparison_text,
+    gap_section,
     paired_section,
     paper_section,
     yardsticks_section,
@@ -108,9 +110,9 @@ def compare_runs(
                 rows += found
                 sections += beside
         if len(members) > 1:
-            found, section = _pairs(members, all_pairs=all_pairs, draws=draws, seed=seed)
+            found, beside = _pairs(members, all_pairs=all_pairs, draws=draws, seed=seed)
             rows += found
-            sections.append(section)
+            sections += beside
         if together := wrong_together(members):
             missed.append(together[0])
             sections.append(together[1])
@@ -203,13 +205,14 @@ def _paper_row(figure: Figure, beside: Beside) -> dict[str, Any]:
     return named | {"paper_low": figure.low, "paper_high": figure.high} | found
 
 
-def _pairs(runs: Sequence[FinishedRun], *, all_pairs: bool, draws: int | None, seed: int) -> tuple[list[dict[str, Any]], Section]:
-    """Rows and section of the differences between runs on the same images."""
+def _pairs(runs: Sequence[FinishedRun], *, all_pairs: bool, draws: int | None, seed: int) -> tuple[list[dict[str, Any]], list[Section]]:
+    """Rows and sections: differences between runs on the same images, and gaps between binary runs on other ones."""
     reference = runs[0]
     wanted = list(itertools.combinations(runs, 2)) if all_pairs else [(reference, other) for other in runs[1:]]
     pairs: list[tuple[str, str]] = []
     rows: list[dict[str, Any]] = []
     unpaired: list[str] = []
+    gaps: list[Section] = []
     for first, other in wanted:
         why = why_unpaired(first.predictions, other.predictions)
         if not why:
@@ -217,6 +220,10 @@ def _pairs(runs: Sequence[FinishedRun], *, all_pairs: bool, draws: int | None, s
             continue
         unpaired.append(f"{other.name} and {first.name} are not paired: {why}. Their scores stand side by side, without a test.")
         rows.append({"kind": "unpaired", "run": other.name, "against": first.name, "reasons": why} | _provenance(other))
+        if len(class_names(first.predictions)) == 2:
+            found, gap_shown = _gap(first, other, draws=draws, seed=seed)
+            rows += found
+            gaps.append(gap_shown)
     if draws is not None and pairs:
         check_draws(draws, len(pairs))
     by_name = {run.name: run for run in runs}
@@ -227,7 +234,25 @@ def _pairs(runs: Sequence[FinishedRun], *, all_pairs: bool, draws: int | None, s
     ]
     told = PAIRED_DEFINITIONS | {"draws": f"{draws or draws_for(len(pairs)):,} resamples of patients, seed {seed}"}
     section = paired_section(differences, unpaired=unpaired, definitions=told, phantom=reference.conditions.phantom)
-    return rows + differences, section
+    return rows + differences, [section, *gaps]
+
+
+def _gap(first: FinishedRun, second: FinishedRun, *, draws: int | None, seed: int) -> tuple[list[dict[str, Any]], Section]:
+    """Rows and section of why the accuracies of two binary runs on different images differ."""
+    gap = take_gap_apart(first.predictions, second.predictions, draws=draws or DRAWS, seed=seed)
+    shared = {"kind": "gap", "run": first.name, "against": second.name} | _provenance(second)
+    rows = [
+        shared | {"score": f"accuracy, {name}", "pooled": value, "low": low, "high": high}
+        for name, (value, low, high) in gap.values.items()
+    ]
+    section = gap_section(
+        gap.values,
+        names=(first.name, second.name),
+        prevalences=gap.prevalences,
+        best_threshold=gap.best_threshold,
+        phantom=first.conditions.phantom,
+    )
+    return rows, section
 
 
 def _difference_row(found: Difference, run: FinishedRun, against: FinishedRun) -> dict[str, Any]:

@@ -107,6 +107,41 @@ def paired_section(rows: Sequence[Mapping[str, Any]], *, unpaired: Sequence[str]
     )
 
 
+def gap_section(
+    values: Mapping[str, tuple[float, float | None, float | None]],
+    *,
+    names: tuple[str, str],
+    prevalences: tuple[float, float],
+    best_threshold: float,
+    phantom: bool,
+) -> Section:
+    """Tabulate why the accuracies of two runs on different images differ.
+
+    Args:
+        values: part -> value, low, high, see `cxr_keras.evaluation.gap`.
+        names: of the first and the second run.
+        prevalences: share of the positive class in the images of each.
+        best_threshold: the one that is best for the second run's own images.
+        phantom: whether the images are drawn.
+    """
+    first, second = names
+    meanings = {
+        "first": f"{first}, at 0.5",
+        "second": f"{second}, at 0.5",
+        "gap": "gap: the first minus the second",
+        "prevalence": f"of it prevalence: {prevalences[0]:.3f} of the images positive there, {prevalences[1]:.3f} here",
+        "threshold": f"of it threshold, at most: 0.5 instead of {best_threshold:.3f}, the best for these very images",
+        "rest": "of it the rest: the network ranks these images worse",
+    }
+    body = tuple((meanings[name], format_value(dict(zip(("value", "low", "high"), entry, strict=True)))) for name, entry in values.items())
+    note = (
+        "Prevalence: sensitivity and specificity of the first, weighed with the second's share of positive images. The best threshold is "
+        "found on the labels that it is scored on: a bound, and no result. Intervals draw the patients of both again."
+    )
+    table = Table("Accuracy taken apart", ("part", "accuracy"), body, note=note)
+    return Section(f"Why {first} and {second} differ", tables=(table,), phantom=phantom)
+
+
 def wrong_together_section(
     rows: Sequence[Mapping[str, Any]],
     *,

@@ -221,6 +221,10 @@ def test_runs_on_other_images_are_not_paired_and_the_shared_images_are_counted(t
     assert list(rows_of(table, "unpaired")["reasons"]) == ["100 images are in both, of 120 and 100", "0 images are in both, of 120 and 120"]
     output = capsys.readouterr().out
     assert "b and a are not paired: 100 images are in both, of 120 and 100" in output
+    gaps = rows_of(table, "gap")
+    assert list(gaps["against"].unique()) == ["b", "c"] and "Why a and b differ" in output
+    parts = gaps[gaps["against"] == "c"].set_index("score")["pooled"]
+    assert parts["accuracy, gap"] == pytest.approx(parts["accuracy, first"] - parts["accuracy, second"])
 
 
 def test_the_same_names_of_other_files_are_other_images(tmp_path):

@@ -3,9 +3,9 @@
 Both train the same head on the same base, folds, patients and (if asked for) augmented copies: 5 folds, 20 epochs each, a validation
 part scored after each epoch, the held-out fold at the end. The script reads folders with `image_dataset_from_directory` and calls `fit`
 with the frozen base in the loop, fold after fold, in one process. Ours is `cxr cv`. Timed are the two commands as a whole, where ours
-starts an interpreter for each fold and bootstraps intervals; and the stage alone: for the script what `compile` and `fit` take, for ours all
-that the folds' jobs do after their imports, extraction, predictions and scores among it. With --second-stage both go on to train everything for
-so many epochs, which is the whole two-stage cross-validation.
+starts an interpreter for each fold and bootstraps intervals; and the stage alone: for the script what `compile` and `fit` take, for ours
+all that the folds' jobs do after their imports, extraction, predictions and scores among it. With --second-stage both go on to train
+everything for so many epochs, which is the whole two-stage cross-validation.
 
     python benchmarks/frozen_stage.py --images CHEST_XRAY [--models resnet50 vgg16] [--copies] [--second-stage 2]
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cxr_keras.startup import start_backend
+
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -41,6 +43,7 @@ def quality(
     out: Annotated[Path | None, typer.Option(help="Where to list the flags; default quality.csv beside the manifest.")] = None,
 ) -> None:
     """Flag images that are blank, too small, inverted or no chest X-ray. Only gross faults are found; nothing is left out."""
+    start_backend()
     from cxr_keras.recipes.quality import flag_data
 
     flag_data(manifest, out=out or manifest.with_name("quality.csv"))

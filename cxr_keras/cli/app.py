@@ -162,13 +162,13 @@ def compare(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="A finished run; or several, or a folder of several, which are then compared.")],
     out: Annotated[Path | None, typer.Option(help="The HTML file; default report.html in the run, or beside the first of several.")] = None,
-    maps: Annotated[bool, typer.Option("--maps/--no-maps", help="Show the worst mistakes with maps, which loads the models.")] = True,
+    mistakes: Annotated[int, typer.Option(min=0, help="Wrong predictions shown with maps, which loads the models; 0 for none.")] = 8,
 ) -> None:
     """Write one self-contained HTML file about a finished run: summary, data, figures, scores, mistakes, the paper beside it, origin."""
     start_backend()
     from cxr_keras.recipes.report import report as report_recipe
 
-    print(f"Written to {report_recipe(runs, out=out, maps=maps)}")
+    print(f"Written to {report_recipe(runs, out=out, mistakes=mistakes)}")
 
 
 def _run_folder(name: str, verb: str, sample: bool) -> Path:

@@ -177,6 +177,7 @@ class EvaluationSection(Section):
     prevalence: float | None = Field(
         None, gt=0, lt=1, description="share of sick among those who will be tested, for predictive values; by default none are given"
     )
+    mistakes_shown: int = Field(8, ge=0, le=40, description="wrong predictions that the run's report shows with maps; 0 loads no model")
     ledger: str | None = Field(
         None, description="where readings of official test labels are noted; default test_readings.csv beside the run"
     )

@@ -11,12 +11,11 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from cxr_keras.explain.maps import resize_maps
-from cxr_keras.explain.trust import THORAX_BOX, positive, share_outside
+from cxr_keras.explain.trust import THORAX_BOX, share_outside
 from cxr_keras.progress import track
 from cxr_keras.recipes.explain_folder import folder_for, new_folder, note_official_images
-from cxr_keras.recipes.explain_images import Explained, choose_images, framed, given_images, held_out_images
-from cxr_keras.recipes.explain_maps import MappedBatch, columns_to_explain, map_images, method_maker
+from cxr_keras.recipes.explain_images import Explained, choose_images, given_images, held_out_images
+from cxr_keras.recipes.explain_maps import MappedBatch, columns_to_explain, map_images, map_picture, method_maker
 from cxr_keras.recipes.run import announce_phantom
 from cxr_keras.reporting.maps import MapPicture, map_figure, maps_montage_figure
 from cxr_keras.reporting.style import save_figure
@@ -131,7 +130,7 @@ def _write(
                 explained_class = chosen.classes[batch.columns[index]]
                 picture = f"images/{len(rows):04d}-{row.image_id.replace('/', '_')}.png" if pictures else ""
                 if pictures:
-                    drawn = _picture(chosen, row, batch, index, method=method, explained_class=explained_class)
+                    drawn = map_picture(chosen, batch, index, method=method)
                     save_figure(map_figure(drawn), folder / picture)
                     montage += [drawn] if len(montage) < PICTURES_IN_MONTAGE else []
                 rows.append(
@@ -176,21 +175,6 @@ def _append(file: h5py.File, batch: MappedBatch, classes: tuple[str, ...]) -> No
     for name, values in (("maps", batch.maps), ("image_id", batch.rows["image_id"].tolist()), ("class_explained", names)):
         file[name].resize(last, axis=0)
         file[name][first:last] = values
-
-
-def _picture(chosen: Explained, row: Any, batch: MappedBatch, index: int, *, method: str, explained_class: str) -> MapPicture:
-    """What a picture shows: the file in the network's framing, the map in its size, and the words."""
-    image = framed(Path(row.path).read_bytes(), chosen.config)
-    return MapPicture(
-        image=image,
-        evidence=resize_maps(positive(batch.maps[index : index + 1]), (image.shape[0], image.shape[1]))[0],
-        image_id=row.image_id,
-        label=row.label,
-        predicted=row.predicted,
-        probability=float(row.probability),
-        method=method,
-        explained_class=explained_class,
-    )
 
 
 def _print_shares(table: pd.DataFrame) -> None:

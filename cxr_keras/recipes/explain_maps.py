@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -11,8 +12,10 @@ import numpy as np
 import pandas as pd
 
 from cxr_keras.evaluation.predictions import probability_columns
-from cxr_keras.explain.maps import Explain, get_method
-from cxr_keras.recipes.explain_images import EVERY_MODEL, Explained, load_models, network_images
+from cxr_keras.explain.maps import Explain, get_method, resize_maps
+from cxr_keras.explain.trust import positive
+from cxr_keras.recipes.explain_images import EVERY_MODEL, Explained, framed, load_models, network_images
+from cxr_keras.reporting.maps import MapPicture
 
 LARGEST_DIFFERENCE = 0.05
 """How far a probability may lie from that in predictions.csv. Another device or backend moves it by 1e-3 in half precision; more means that
@@ -108,6 +111,22 @@ def map_images(
             _refuse_another_model(difference, part, name)
             logits = np.mean([each.logits for each in found], axis=0)[np.arange(len(rows)), wanted]
             yield MappedBatch(rows, images, np.mean([each.maps for each in found], axis=0), wanted, logits, difference)
+
+
+def map_picture(explained: Explained, batch: MappedBatch, index: int, *, method: str) -> MapPicture:
+    """What a picture of one map of a batch shows: the file in the network's framing, the map in its size, and the words."""
+    row = batch.rows.iloc[index]
+    image = framed(Path(row["path"]).read_bytes(), explained.config)
+    return MapPicture(
+        image=image,
+        evidence=resize_maps(positive(batch.maps[index : index + 1]), (image.shape[0], image.shape[1]))[0],
+        image_id=row["image_id"],
+        label=row["label"],
+        predicted=row["predicted"],
+        probability=float(row["probability"]),
+        method=method,
+        explained_class=explained.classes[batch.columns[index]],
+    )
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ MOST_BYTES = 5_000_000
 """A report that grew beyond it could not be mailed; pictures are then left out, the last ones first."""
 
 MISTAKES = 8
-"""Wrong predictions that are shown with their maps, those first that the model is surest of."""
+"""Wrong predictions that are shown with maps unless told otherwise, those first that the model is surest of."""
 
 PICTURE_DOTS = 80
 """Dots an inch of the pictures of mistakes; eight of them are about 1 MB."""
@@ -50,6 +50,9 @@ FIGURES = (
 )
 """Files in a run's folder `figures`, in the order in which they are read."""
 
+WIDE_FIGURES = ("learning_curves",)
+"""Those that need the whole width of the page."""
+
 LIMITS = (
     "The figures are of these images. Other hospitals, machines, ages and shares of sick patients give other figures; "
     "`cxr evaluate RUN --on MANIFEST` tells which.",
@@ -59,13 +62,13 @@ LIMITS = (
 )
 
 
-def report(folders: Sequence[str | Path], *, out: str | Path | None = None, maps: bool = True) -> Path:
+def report(folders: Sequence[str | Path], *, out: str | Path | None = None, mistakes: int = MISTAKES) -> Path:
     """Write one self-contained HTML file.
 
     Args:
         folders: one run directory, or several (or a folder of several), which are then compared.
         out: the file; by default `report.html` in the run, or beside the first of several runs.
-        maps: whether the worst mistakes of a single run are shown with maps, which loads its models.
+        mistakes: how many wrong predictions of a single run are shown with maps, which loads its models; 0 for none.
 
     Returns:
         The file.
@@ -76,7 +79,7 @@ def report(folders: Sequence[str | Path], *, out: str | Path | None = None, maps
     runs = read_runs(folders)
     path = Path(out) if out is not None else default_path(folders, runs)
     if len(runs) == 1:
-        sections, title = run_sections(runs[0], maps=maps), title_of(runs[0])
+        sections, title = run_sections(runs[0], mistakes=mistakes), title_of(runs[0])
     else:
         _, compared, _ = compare_runs(runs)
         sections, title = compared, "Report of several runs"
@@ -113,7 +116,7 @@ def render_within(sections: Sequence[Section], *, title: str, most: int = MOST_B
     return page
 
 
-def run_sections(run: FinishedRun, *, maps: bool) -> list[Section]:
+def run_sections(run: FinishedRun, *, mistakes: int) -> list[Section]:
     """Everything a report says of one run, in the order in which it is read."""
     manifest = read_manifest(run.folder / "manifest.csv")
     phantom = run.conditions.phantom
@@ -123,7 +126,7 @@ def run_sections(run: FinishedRun, *, maps: bool) -> list[Section]:
         data_section(run, manifest),
         Section("Figures", pictures=tuple(stored_figures(run.folder / "figures")), phantom=phantom),
         Section("Scores", tables=tuple(tables[1:]), phantom=phantom),
-        mistakes_section(run, maps=maps),
+        mistakes_section(run, mistakes=mistakes),
     ]
     return [*sections, *paper_sections(run), Section("Limits", points=LIMITS), origin_section(run, manifest, headline=tables[0])]
 
@@ -212,12 +215,12 @@ def stored_figures(folder: Path) -> list[Picture]:
         for suffix, media_type in ((".svg", "image/svg+xml"), (".png", "image/png")):
             path = folder / f"{name}{suffix}"
             if path.exists():
-                pictures.append(Picture(title, path.read_bytes(), media_type))
+                pictures.append(Picture(title, path.read_bytes(), media_type, small=name not in WIDE_FIGURES))
                 break
     return pictures
 
 
-def mistakes_section(run: FinishedRun, *, maps: bool) -> Section:
+def mistakes_section(run: FinishedRun, *, mistakes: int) -> Section:
     """List the wrong predictions that the model is surest of, and show the first ones with their maps."""
     classes = run.scores["classes"]
     columns = [PROBABILITY_PREFIX + name for name in classes]
@@ -232,7 +235,7 @@ def mistakes_section(run: FinishedRun, *, maps: bool) -> Section:
     listed = wrong.head(20)
     body = tuple((row.image_id, row.label, row.predicted, f"{row.sure:.3f}", str(row.fold)) for row in listed.itertuples())
     shown = Table("Surest of the wrong", ("image", "label", "predicted", "probability", "fold"), body)
-    pictures, remark = mistake_pictures(run, list(listed["image_id"].head(MISTAKES))) if maps else ([], "Maps were not asked for.")
+    pictures, remark = mistake_pictures(run, list(wrong["image_id"].head(mistakes))) if mistakes else ([], "")
     lead = f"{len(wrong):,} of {len(table):,} images are called wrongly."
     return Section(
         "Worst mistakes", lead=lead, remarks=(remark,) if remark else (), tables=(shown,), pictures=tuple(pictures), phantom=phantom
@@ -245,9 +248,9 @@ def mistake_pictures(run: FinishedRun, image_ids: Sequence[str]) -> tuple[list[P
     Returns:
         The pictures, and a remark: how to read them, or why there are none.
     """
-    from cxr_keras.recipes.explain_drawing import map_pictures
+    # Keras and TensorFlow are wanted only here.
     from cxr_keras.recipes.explain_images import held_out_images
-    from cxr_keras.recipes.explain_maps import columns_to_explain, map_images, method_maker
+    from cxr_keras.recipes.explain_maps import columns_to_explain, map_images, map_picture, method_maker
     from cxr_keras.reporting.maps import map_figure
 
     try:
@@ -258,7 +261,8 @@ def mistake_pictures(run: FinishedRun, image_ids: Sequence[str]) -> tuple[list[P
     columns = columns_to_explain(chosen.table, chosen.classes, class_name=None)
     pictures = []
     for batch in map_images(chosen, method_maker("grad_cam", layer=None), columns):
-        for picture in map_pictures(batch, chosen, method="grad_cam"):
+        for index in range(len(batch.rows)):
+            picture = map_picture(chosen, batch, index, method="grad_cam")
             title = f"{picture.image_id}: label {picture.label}, predicted {picture.predicted}"
             pictures.append(Picture(title, png_of(map_figure(picture)), "image/png", small=True))
     return pictures, "Grad-CAM of the predicted class: what spoke for the wrong answer. Each map is scaled to its own highest value."

@@ -19,6 +19,7 @@ from cxr_keras.recipes.classifier import check_classifier, classifier_provenance
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
 from cxr_keras.recipes.frozen import check_frozen_base
 from cxr_keras.recipes.parts import PARTS_FILE
+from cxr_keras.recipes.report import REPORT_FILE, report
 from cxr_keras.recipes.results import score_fitted, write_results
 from cxr_keras.recipes.weights import check_model
 from cxr_keras.runs.directory import open_run_directory
@@ -26,7 +27,7 @@ from cxr_keras.runs.files import read_json, write_csv, write_json
 from cxr_keras.runs.jobs import Job
 from cxr_keras.runs.provenance import describe_environment
 
-NO_PART_OF_THE_RESULT = ("evaluation.ledger",)
+NO_PART_OF_THE_RESULT = ("evaluation.ledger", "evaluation.mistakes_shown")
 """Settings that a continued run may change."""
 
 
@@ -111,7 +112,8 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
     if holds_phantoms(manifest):
         scores["thumbnail_baseline"] = _thumbnail_logistic_regression(config, manifest, predictions)
         write_json(folder / "metrics.json", scores)
-    print(f"Everything lies in {folder}")
+    report([folder], mistakes=config.evaluation.mistakes_shown)
+    print(f"Everything lies in {folder}; read {REPORT_FILE} first")
     announce_phantom(config, manifest)
     return scores
 

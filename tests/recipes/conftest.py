@@ -19,6 +19,7 @@ SETTINGS = (
     "training.checkpoint_seconds=0",
     "cross_validation.folds=2",
     "evaluation.bootstrap_draws=100",
+    "evaluation.mistakes_shown=0",
 )
 
 
@@ -34,7 +35,7 @@ def cxr(tmp_path, phantom):
     """Runs the command line in a fresh interpreter and folder; gives exit code, output and error lines."""
 
     def command(verb, *arguments, settings=SETTINGS, environment=None, start=False):
-        named = verb == "evaluate" or any("data.sources" in a or "data.manifest" in a for a in arguments)
+        named = verb in ("evaluate", "report") or any("data.sources" in a or "data.manifest" in a for a in arguments)
         origin = [] if named else [f"data.sources=[phantom:{phantom}]"]
         line = [sys.executable, "-m", "cxr_keras.cli.app", verb, arguments[0], *origin, *settings, *arguments[1:]]
         variables = os.environ | {"CXR_CACHE": str(tmp_path / "cache"), "COLUMNS": "100"} | (environment or {})

@@ -30,6 +30,7 @@ SETTINGS = (
     "training.checkpoint_seconds=0",
     "split.curves_on_test=false",
     "evaluation.bootstrap_draws=100",
+    "evaluation.mistakes_shown=0",
 )
 SGD = "training.phases={head: {epochs: 3, patience: null, optimizer: sgd, learning_rate: 0.1}, all: {epochs: 0}}"
 ADAM = "training.phases={head: {epochs: 3, patience: null, learning_rate: 0.01}, all: {epochs: 1, patience: null}}"

@@ -197,8 +197,13 @@ def test_colours_become_their_luma(dicom_files: ModuleType, tmp_path) -> None:
         np.testing.assert_allclose(decode_dicom(contents)[..., 0], luma, atol=1e-3)
 
 
-def _cut(contents: bytes) -> bytes:
-    return contents[: len(contents) - 500]
+def test_colour_jpeg_in_luma_and_chroma(dicom_files: ModuleType, tmp_path) -> None:
+    """What GDCM writes is YCbCr inside the JPEG; the header has to say so, as in files of secondary capture."""
+    colours = np.dstack([EIGHT, EIGHT[::-1], EIGHT[:, ::-1]])
+    written = pydicom.dcmread(io.BytesIO(dicom_files.compressed(dicom_files.radiograph(colours), "JPEGBaseline8Bit", tmp_path)))
+    written.PhotometricInterpretation = "YBR_FULL_422"
+    grey = decode_dicom(dicom_files.encoded(written))[..., 0]
+    assert np.abs(grey - colours @ [0.299, 0.587, 0.114]).mean() < 2
 
 
 REFUSED = {

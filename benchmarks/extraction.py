@@ -17,6 +17,7 @@ Needs `pip install torch torchvision` besides the project. Without --images phan
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
@@ -28,7 +29,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from input_pipeline import CLASSES, PillowFolder, draw_originals, replicate
+from input_pipeline import draw_originals
 
 SIDE = 224
 BATCH_SIZE = 32
@@ -38,6 +39,38 @@ ENGINES = {
     "keras": "model.predict, float32",
     "torch": "PyTorch, bfloat16, channels last",
 }
+
+
+def replicate(source: Path, target: Path, count: int) -> None:
+    """Write `count` distinct files and their table, round robin over the originals, each with a few bytes of its own behind its end."""
+    originals = sorted(path for path in source.rglob("*") if path.suffix.lower() in (".jpeg", ".jpg"))
+    target.mkdir()
+    rows = ["image_id,path,label,patient_id,group_id,sha256"]
+    for number in range(count):
+        contents = originals[number * 7919 % len(originals)].read_bytes() + number.to_bytes(4, "big")
+        path = target / f"{number:06d}.jpeg"
+        path.write_bytes(contents)
+        name = f"{number:06d}"
+        rows.append(f"{name},{path},{('normal', 'pneumonia')[number % 2]},{name},{name},{hashlib.sha256(contents).hexdigest()}")
+    (target / "manifest.csv").write_text("\n".join(rows) + "\n")
+
+
+class PillowFiles:
+    """A PyTorch dataset of the JPEG files of a folder, read by Pillow; at module level so that workers can be handed it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = sorted(folder.glob("*.jpeg"))
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> object:
+        import torch
+        from PIL import Image
+
+        with Image.open(self.files[index]) as image:
+            pixels = np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR), dtype=np.float32)
+        return torch.from_numpy(pixels[np.newaxis].copy())
 
 
 def extract_ours(precision: str, scratch: Path) -> Callable[[Path], np.ndarray]:
@@ -53,11 +86,10 @@ def extract_ours(precision: str, scratch: Path) -> Callable[[Path], np.ndarray]:
     config = load_config("resnet50", [f"data.image_size=[{SIDE}, {SIDE}]", "model.weights=null", f"training.precision={precision}"])
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(0)
-    model = models_zoo.build("resnet50", (SIDE, SIDE), len(CLASSES))
+    model = models_zoo.build("resnet50", (SIDE, SIDE), 2)
 
     def extract(folder: Path) -> np.ndarray:
-        table = pd.read_csv(folder / "manifest.csv", dtype=str)
-        manifest = table.assign(group_id=table["image_id"], patient_id=table["image_id"])
+        manifest = pd.read_csv(folder / "manifest.csv", dtype=str)
         store = extract_features(config, manifest, layer="pooled", show_progress=False, model=model)
         return store.read(store.rows_of(manifest))
 
@@ -85,8 +117,16 @@ def extract_keras(scratch: Path) -> Callable[[Path], np.ndarray]:
 def extract_torch(scratch: Path) -> Callable[[Path], np.ndarray]:
     """PyTorch's fast way on a CPU that knows bfloat16."""
     import torch
-    import torchvision
     from torch.utils.data import DataLoader
+
+    try:
+        import torchvision
+    except RuntimeError:
+        # Its compiled operations are for another build of PyTorch. The network needs none of them; these two are asked for at import.
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        import torchvision
 
     torch.manual_seed(0)
     model = torchvision.models.resnet50(weights=None)
@@ -94,10 +134,10 @@ def extract_torch(scratch: Path) -> Callable[[Path], np.ndarray]:
     model = model.eval().to(torch.bfloat16, memory_format=torch.channels_last)
 
     def extract(folder: Path) -> np.ndarray:
-        loader = DataLoader(PillowFolder(folder), BATCH_SIZE, num_workers=min(16, len(os.sched_getaffinity(0))))
+        loader = DataLoader(PillowFiles(folder), BATCH_SIZE, num_workers=min(16, len(os.sched_getaffinity(0))))
         rows = []
         with torch.inference_mode():
-            for images, _ in loader:
+            for images in loader:
                 colours = images.expand(-1, 3, -1, -1) / 255
                 rows.append(model(colours.to(torch.bfloat16, memory_format=torch.channels_last)).float().numpy())
         features = np.concatenate(rows)

@@ -17,7 +17,7 @@ from cxr_keras.cli import weights as weights_commands
 from cxr_keras.startup import start_backend
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Chest X-ray classification with Keras.")
-app.add_typer(data_commands.app, name="data", help="Build, check and draw image sets.")
+app.add_typer(data_commands.app, name="data", help="Fetch, build, check, flag and draw image sets.")
 app.add_typer(weights_commands.app, name="weights", help="Convert weights of other programs.")
 app.add_typer(config_commands.app, name="configs")
 app.add_typer(model_commands.app, name="models")

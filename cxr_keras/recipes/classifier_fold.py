@@ -87,7 +87,7 @@ def classify_fold(*, folder: Path, run_directory: str, fold: int, label: str) ->
     for part, name in (("validation", "validation_predictions.csv"), ("test", "predictions.csv")):
         if len(tables[part]):
             probabilities = in_order(fitted.predict(row_of[tables[part]["image_id"]].to_numpy()), fitted.classes, classes)
-            predicted[part] = predictions_table(tables[part], probabilities, classes, fold=fold)
+            predicted[part] = predictions_table(tables[part], probabilities, classes, fold=fold, part=part)
             write_csv(folder / name, predicted[part])
     write_csv(folder / GRID_FILE, fitted.search.curve)
     write_csv(folder / INNER_FILE, fitted.search.per_fold)

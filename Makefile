@@ -51,6 +51,14 @@ $(CONFIGS:%=train-%-cv): train-%-cv: $(VENV)/.installed
 $(CONFIGS:%=train-%): train-%: $(VENV)/.installed
 	$(BIN)/cxr train configs/$*.yaml $(JOB)
 
+# Names may be written with dashes: make train-vgg16-features.
+define dashed
+.PHONY: train-$(subst _,-,$(1)) train-$(subst _,-,$(1))-cv
+train-$(subst _,-,$(1)): train-$(1)
+train-$(subst _,-,$(1))-cv: train-$(1)-cv
+endef
+$(foreach config,$(CONFIGS),$(if $(findstring _,$(config)),$(eval $(call dashed,$(config)))))
+
 test: $(VENV)/.installed-dev lint ## Lint, then all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 

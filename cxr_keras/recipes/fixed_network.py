@@ -66,7 +66,7 @@ def _load_head(model: keras.Model, layer: str, weights: str | Path) -> None:
         shapes = [tuple(weight.shape) for weight in each.weights]
         if each.name not in named or [tuple(weight.shape) for weight in named[each.name].weights] != shapes:
             raise ValueError(
-                f"{layer} of {model.name} lies behind {len(head)} layers of its head with weights of their own ({head[0].name}, …), and "
+                f"{layer} of {model.name} lies behind layers of its head with weights of their own ({head[0].name}, …), and "
                 f"{weights} has none of those shapes for them, so they would stay random. Take the layer features, a head without hidden "
                 "layers (model.params={pooling: average, dense: []}), or weights of a run with the same head and image size."
             )

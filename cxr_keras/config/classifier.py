@@ -58,7 +58,7 @@ IDLE: dict[str, tuple[str, ...]] = {
     "training": (),
     "split": ("curves_on_test",),
     "cross_validation": ("protocol", "validation", "initial_share"),
-    "evaluation": ("batch_size", "validation_appearance"),
+    "evaluation": ("batch_size", "validation_appearance", "mistakes_shown"),
 }
 """Section -> keys that do nothing where a classifier learns from stored features; no key named means all but those of `USED`."""
 
@@ -72,6 +72,7 @@ REASONS = {
     "training": "no network is trained",
     "split": "there are no epochs",
     "cross_validation": "there is no epoch to choose; the grid search has folds of its own inside each training part",
+    "evaluation.mistakes_shown": "there is no network to draw maps of",
     "evaluation": "the network predicts nothing itself",
 }
 """Key or section -> why a key of it does nothing."""

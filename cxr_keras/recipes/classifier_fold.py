@@ -26,7 +26,7 @@ from cxr_keras.recipes.parts import parts_of
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import write_csv, write_json
 
-CLASSIFIER_FILE = "classifier.npz"
+CLASSIFIER_FILE = "model.npz"
 GRID_FILE = "grid.csv"
 INNER_FILE = "grid_by_inner_fold.csv"
 

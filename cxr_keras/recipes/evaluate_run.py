@@ -53,7 +53,7 @@ def evaluate_run(
         ValueError: the run is not finished or has no models, the manifest has other classes, or images or patients that the run trained on.
     """
     run, manifest_path = Path(run), Path(manifest_path)
-    config, models = open_finished(run)
+    config, models = open_finished(run, classifiers=True)
     classes = class_order(read_manifest(run / "manifest.csv")["label"])
     manifest = read_manifest(manifest_path)
     refuse_unfit(manifest, classes, run=run)
@@ -111,11 +111,15 @@ def _predict(config: RunConfig, models: dict[str, Path], manifest: pd.DataFrame,
     return found
 
 
-def open_finished(run: Path) -> tuple[Any, dict[str, Path]]:
+def open_finished(run: Path, *, classifiers: bool = False) -> tuple[RunConfig, dict[str, Path]]:
     """Give the config of a finished run and its models by name.
 
+    Args:
+        run: its directory.
+        classifiers: whether classifiers on stored features will do; else a run must have networks of its own.
+
     Raises:
-        ValueError: no run, an unfinished one, or one without saved models.
+        ValueError: no run, an unfinished one, or one without saved models of the wanted kind.
     """
     if not (run / CONFIG_FILE).is_file():
         raise ValueError(f"{run} is no run directory: it has no {CONFIG_FILE}. Give one that `cxr cv` or `cxr train` made.")
@@ -123,6 +127,11 @@ def open_finished(run: Path) -> tuple[Any, dict[str, Path]]:
     if not folds or not (run / "metrics.json").exists() or not all((path / DONE_FILE).exists() for path in folds):
         raise ValueError(f"{run} is not finished: run the command that began it again, it continues.")
     config = read_config(run / CONFIG_FILE)
+    if config.classifier and not classifiers:
+        raise ValueError(
+            f"{run} holds a {config.classifier.in_words} on stored features, and no network that gives its answer from the image. Take a "
+            "run whose network was trained."
+        )
     models = {path.name: path / (CLASSIFIER_FILE if config.classifier else "model.keras") for path in folds}
     if absent := [name for name, path in models.items() if not path.is_file()]:
         raise ValueError(f"{run} has no saved models in {', '.join(absent)}; train with training.save_models=true.")

@@ -20,6 +20,7 @@ from cxr_keras.config.loader import load_config, read_config, to_yaml
         "cross_validation.protocol=bozickovic",
         "cross_validation.validation=0.2",
         "evaluation.batch_size=8",
+        "evaluation.mistakes_shown=3",
         "evaluation.validation_appearance={noise: 3.0}",
     ],
 )

@@ -19,7 +19,7 @@ from cxr_keras.data.phantom import generate_phantom
 from cxr_keras.data.sources import build_manifest
 from cxr_keras.recipes import cross_validate as cross_validate_module
 from cxr_keras.recipes import train as train_module
-from cxr_keras.recipes.evaluate_run import evaluate_run
+from cxr_keras.recipes.evaluate_run import evaluate_run, open_finished
 from cxr_keras.runs import jobs as jobs_module
 from cxr_keras.runs.files import read_json
 
@@ -95,13 +95,17 @@ def test_a_cross_validation_is_that_of_scikit_learn_on_the_stored_features(run, 
         expected = models[fold].predict_proba(features[fold_of == fold])[:, 1]
         np.testing.assert_allclose(predictions["p_pneumonia"][fold_of == fold], expected, atol=1e-5)
         left = {path.name for path in (folder / f"fold-{fold}").iterdir()}
-        assert {"predictions.csv", "metrics.json", "classifier.npz", "grid.csv", "grid_by_inner_fold.csv", "done.json"} <= left
+        assert {"predictions.csv", "metrics.json", "model.npz", "grid.csv", "grid_by_inner_fold.csv", "done.json"} <= left
     assert metrics["classifier"]["features"] == features.shape[1] == 512 and metrics["folds"]["count"] == 2
     assert metrics["provenance"]["strategy"] == "logistic regression on features" and metrics["provenance"]["epochs"].startswith("none; C")
     assert {point["name"] for point in metrics["operating_points"]} >= {"0.5", "youden"}
     grid = pd.read_csv(folder / "grid.csv")
     assert len(grid) == 4 and grid.groupby("fold")["chosen"].sum().eq(1).all()
     assert "Grid search: log loss by C" in (folder / "summary.md").read_text() and (folder / "figures" / "grid.png").stat().st_size > 0
+    report = (folder / "report.html").read_text()
+    assert "No maps: " in report and "holds a logistic regression on stored features" in report and "fold-0/model.npz" in report
+    with pytest.raises(ValueError, match="no network that gives its answer from the image"):
+        open_finished(folder)
     assert {path.name for path in (folder / "base").iterdir()} == {"done.json", "model.keras"}
 
     before = (folder / "fold-0" / "done.json").stat().st_mtime_ns

@@ -115,6 +115,4 @@ def _refuse_mixture(asked: list[str], given: list[str], *, mode: str) -> None:
     if "--all" in given and "--sample" in given:
         raise ValueError("--all takes every image, --sample some of them; give one of the two.")
     if idle := [name for name in given if name not in GOES_WITH[mode]]:
-        raise ValueError(
-            f"{', '.join(idle)} would change nothing {'in a run of maps' if mode == 'maps' else f'with {mode}'}; leave it out."
-        )
+        raise ValueError(f"{', '.join(idle)} would change nothing {'for maps' if mode == 'maps' else f'with {mode}'}; leave it out.")

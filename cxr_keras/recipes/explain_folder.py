@@ -58,7 +58,11 @@ def new_folder(folder: Path, settings: Mapping[str, Any]) -> Iterator[Path]:
         for left in partial.iterdir():
             if left.name != ".lock":
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-        yield partial
+        try:
+            yield partial
+        except BaseException:
+            shutil.rmtree(partial)
+            raise
         write_json(partial / SETTINGS_FILE, settings)
         if folder.exists():
             shutil.rmtree(folder)

@@ -1,0 +1,219 @@
+"""`cxr explain` on a small cross-validated run on phantoms; the run is made once for the module."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import h5py
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from cxr_keras.cli import app as application
+from cxr_keras.recipes import explain_check
+from cxr_keras.recipes.explain import explain
+from cxr_keras.recipes.explain_check import check_maps
+from cxr_keras.recipes.explain_embeddings import embed
+from cxr_keras.recipes.explain_images import EVERY_MODEL, choose_images, given_images, held_out_images
+from cxr_keras.recipes.explain_maps import columns_to_explain, map_images, method_maker
+from cxr_keras.recipes.explain_montage import montage
+
+SETTINGS = (
+    "data.image_size=[16, 16]",
+    "data.resize=stretch",
+    "data.batch_size=8",
+    "model.name=mini_resnet",
+    "model.params={widths: [4, 6], blocks: 1}",
+    "training.phases={all: {epochs: 1}}",
+    "training.save_optimizer=false",
+    "cross_validation.folds=2",
+    "evaluation.bootstrap_draws=100",
+)
+
+
+@pytest.fixture(scope="module")
+def finished(phantom, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("explained")
+    line = [sys.executable, "-m", "cxr_keras.cli.app", "cv", "mini_vgg", f"data.sources=[phantom:{phantom}]", *SETTINGS, "--run", "run"]
+    done = subprocess.run(
+        line, cwd=folder, env=os.environ | {"CXR_CACHE": str(folder / "cache")}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def run(finished, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXR_CACHE", str(finished / "cache"))
+    shutil.copytree(finished / "run", tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_a_sample_gives_pictures_maps_and_a_table_that_join_by_image_id(run):
+    table = explain(run, sample=2, seed=3)
+    folder = run / "explanations" / "grad_cam"
+    assert sorted(table["label"]) == ["normal", "normal", "pneumonia", "pneumonia"]
+    assert {path.name for path in folder.iterdir()} == {"explanation.json", "images", "maps.csv", "maps.h5", "montage.png"}
+    written = pd.read_csv(folder / "maps.csv")
+    assert written["image_id"].tolist() == table["image_id"].tolist() and all((folder / name).is_file() for name in written["picture"])
+    with h5py.File(folder / "maps.h5") as file:
+        assert file["image_id"].asstr()[:].tolist() == table["image_id"].tolist() and file["maps"].shape[0] == 4
+    predictions = pd.read_csv(run / "predictions.csv").set_index("image_id").loc[table["image_id"]]
+    assert (table["model"].to_numpy() == "fold-" + predictions["fold"].astype(str).to_numpy()).all()
+    assert json.loads((folder / "explanation.json").read_text())["largest_difference_from_predictions"] < 1e-4
+    again = explain(run, sample=2, seed=3, out=run.parent / "again")
+    assert again["image_id"].tolist() == table["image_id"].tolist()
+    assert set(explain(run, sample=2, seed=4, pictures=False, out=run.parent / "other")["image_id"]) != set(table["image_id"])
+
+
+def test_every_image_is_mapped_by_the_model_that_did_not_train_on_it(run):
+    table = explain(run, every=True, method="cam")
+    assert set(table["image_id"]) == set(pd.read_csv(run / "predictions.csv")["image_id"]) and not table["image_id"].duplicated().any()
+    for fold in (0, 1):
+        parts = pd.read_csv(run / f"fold-{fold}" / "parts.csv").set_index("image_id")["part"]
+        assert (parts[table.loc[table["model"] == f"fold-{fold}", "image_id"]] == "test").all()
+    folder = run / "explanations" / "cam-all"
+    assert not (folder / "images").exists() and not (folder / "montage.png").exists()
+    chosen = held_out_images(run)
+    columns = columns_to_explain(chosen.table, chosen.classes, class_name="pneumonia")
+    batches = list(map_images(chosen, method_maker("cam", layer=None), columns))
+    bias = {
+        name: keras.models.load_model(path, compile=False).get_layer("logits").get_weights()[1][1] for name, path in chosen.models.items()
+    }
+    for batch in batches:
+        shift = batch.rows["model"].map(bias).to_numpy()
+        np.testing.assert_allclose(batch.maps.mean(axis=(1, 2)) + shift, batch.logits, rtol=1e-3, atol=1e-4)
+
+
+def test_what_lies_there_is_not_replaced_unasked(run):
+    explain(run, sample=1, pictures=False)
+    with pytest.raises(ValueError, match="holds explanations already and is left as it is.*--overwrite"):
+        explain(run, sample=1, pictures=False)
+    assert len(explain(run, sample=2, pictures=False, overwrite=True)) == 4
+    foreign = run.parent / "mine"
+    foreign.mkdir()
+    (foreign / "notes.txt").write_text("kept")
+    with pytest.raises(ValueError, match="holds no explanations"):
+        explain(run, sample=1, out=foreign, overwrite=True)
+    assert (foreign / "notes.txt").read_text() == "kept"
+
+
+def test_a_failure_leaves_what_was_there(run, monkeypatch):
+    explain(run, sample=1, pictures=False)
+    before = (run / "explanations" / "grad_cam" / "maps.csv").read_text()
+    monkeypatch.setattr("cxr_keras.recipes.explain.share_outside", lambda maps: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        explain(run, sample=2, pictures=False, overwrite=True)
+    assert (run / "explanations" / "grad_cam" / "maps.csv").read_text() == before
+
+
+def test_images_from_elsewhere_get_the_mean_of_the_models_and_own_ones_their_fold(run, phantom, tmp_path):
+    own = pd.read_csv(run / "predictions.csv").iloc[0]
+    path = pd.read_csv(run / "manifest.csv").set_index("image_id").loc[own["image_id"], "path"]
+    stranger = tmp_path / "stranger.png"
+    cv2.imwrite(str(stranger), np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
+    found = given_images(run, [Path(path), stranger]).table.set_index("image_id")
+    assert found.loc[Path(path).stem, "model"] == f"fold-{own['fold']}" and found.loc["stranger", "model"] == EVERY_MODEL
+    table = explain(run, images=[stranger], class_name="pneumonia")
+    assert table["label"].tolist() == [""] and (run / "explanations" / "grad_cam-pneumonia-given" / table["picture"][0]).is_file()
+    chosen = given_images(run, [stranger])
+    mean = next(map_images(chosen, method_maker("grad_cam", layer=None), np.array([1])))
+    models = [keras.models.load_model(file, compile=False) for file in chosen.models.values()]
+    own_maps = [method_maker("grad_cam", layer=None)(model)(mean.images, np.array([1])).maps for model in models]
+    np.testing.assert_allclose(mean.maps, np.mean(own_maps, axis=0), rtol=1e-4, atol=1e-7)
+    with pytest.raises(ValueError, match="--which wrong needs labels"):
+        explain(run, images=[stranger], which="wrong")
+    with pytest.raises(ValueError, match="is no file"):
+        explain(run, images=[tmp_path / "none.png"])
+
+
+def test_a_model_that_did_not_make_the_predictions_is_refused(run):
+    predictions = pd.read_csv(run / "predictions.csv")
+    predictions[["p_normal", "p_pneumonia"]] = [0.99, 0.01]
+    predictions.to_csv(run / "predictions.csv", index=False)
+    with pytest.raises(ValueError, match="not the model that predicted"):
+        explain(run, sample=1)
+
+
+def test_choice_by_outcome_and_class():
+    table = pd.DataFrame({"image_id": list("abcdef"), "label": ["n", "n", "n", "p", "p", "p"], "predicted": ["n", "p", "n", "p", "n", "p"]})
+    assert set(choose_images(table, sample=9, per_class=True, which="wrong", seed=0)["image_id"]) == {"b", "e"}
+    assert set(choose_images(table, sample=9, per_class=True, which="correct", seed=0)["image_id"]) == {"a", "c", "d", "f"}
+    assert choose_images(table, sample=1, per_class=True, which="any", seed=0)["label"].tolist() == ["n", "p"]
+    shuffled = table.sample(frac=1, random_state=1)
+    drawn = [choose_images(each, sample=3, per_class=False, which="any", seed=5)["image_id"].tolist() for each in (table, shuffled)]
+    assert drawn[0] == drawn[1]
+    with pytest.raises(ValueError, match="none of them is wrongly predicted"):
+        choose_images(table.assign(predicted=table["label"]), sample=1, per_class=True, which="wrong", seed=0)
+    with pytest.raises(ValueError, match="expected any, correct or wrong"):
+        choose_images(table, sample=1, per_class=True, which="mistakes", seed=0)
+
+
+def test_the_montage_shows_what_the_reloaded_models_say(run):
+    shown = montage(run, 7)
+    predictions = pd.read_csv(run / "predictions.csv").set_index("image_id").loc[shown["image_id"]]
+    called = predictions[["p_normal", "p_pneumonia"]].idxmax(axis=1).str.removeprefix("p_").tolist()
+    assert shown["predicted"].tolist() == called and (run / "explanations" / "montage" / "montage.png").is_file()
+
+
+def test_embeddings_keep_every_image_of_one_model(run):
+    table = embed(run, fold=1)
+    predictions = pd.read_csv(run / "predictions.csv")
+    assert set(table["image_id"]) == set(predictions.loc[predictions["fold"] == 1, "image_id"])
+    folder = run / "explanations" / "embeddings-fold-1"
+    assert np.isfinite(pd.read_csv(folder / "embeddings.csv")[["pixels_pca_1", "embedding_tsne_2"]]).all(axis=None)
+    assert set(json.loads((folder / "separation.json").read_text())) == {"pixels", "embedding"}
+    with pytest.raises(ValueError, match="--fold 5: .* has 0, 1"):
+        embed(run, fold=5)
+
+
+def test_the_check_writes_figures_with_their_chance_levels(run, capsys, monkeypatch):
+    monkeypatch.setattr(explain_check, "RANDOM_NETWORKS", 1)
+    table = check_maps(run, sample=12)
+    assert table[["method", "weights"]].to_numpy().tolist() == [
+        [name, weights] for name in ("cam", "grad_cam", "hires_cam", "activation") for weights in ("trained", "random")
+    ]
+    assert table["hit_rate"].between(0, 1).all() and (table["hit_rate_low"] <= table["hit_rate"]).all()
+    output = capsys.readouterr().out
+    assert "chance: another patient's lesion" in output and "cam: maps find the lesion" in output
+    folder = run / "explanations" / "check"
+    assert {"trust.csv", "trust.md", "trust_by_image.csv", "curves.csv", "cascade.csv"} <= {path.name for path in folder.iterdir()}
+    assert pd.read_csv(folder / "cascade.csv")["randomised_down_to"].iloc[0] == "logits"
+
+
+def test_without_masks_the_check_says_what_it_cannot_say(run, capsys, monkeypatch):
+    monkeypatch.setattr(explain_check, "RANDOM_NETWORKS", 1)
+    monkeypatch.setattr(explain_check, "CHECKED", ("grad_cam",))
+    manifest = pd.read_csv(run / "manifest.csv").drop(columns=["mask_path", "pattern"])
+    manifest.to_csv(run / "manifest.csv", index=False)
+    table = check_maps(run, sample=6)
+    assert "hit_rate" not in table and table["rank_correlation"].notna().all()
+    assert "Without masks nothing here says" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--method", "gradcam"), "Did you mean 'grad_cam'"),
+        (("--class", "pneumona"), "Did you mean 'pneumonia'"),
+        (("--layer", "featurs"), "'features'"),
+        (("--method", "cam", "--layer", "features"), "cam takes no layer"),
+        (("--point", "youdn"), "has no such operating point. It has 0.5"),
+        (("--all", "--sample", "3"), "give one of the two"),
+        (("--check", "--montage", "3"), "one at a time"),
+        (("--check", "--which", "wrong"), "--which would change nothing with --check"),
+        (("--fold", "1"), "--fold would change nothing for maps"),
+        (("--images", "none.csv"), "none.csv does not exist"),
+    ],
+)
+def test_mistakes_get_a_message_and_leave_nothing(arguments, message, run, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["cxr", "explain", str(run), *arguments])
+    with pytest.raises(SystemExit) as ended:
+        application.main()
+    assert ended.value.code == 2 and message in capsys.readouterr().err
+    assert not list((run / "explanations").glob("*"))

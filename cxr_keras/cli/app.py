@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -42,6 +43,7 @@ def cv(
     grid: Annotated[
         bool, typer.Option("--grid", help="Several models=A,B and strategies=X,Y on the same folds; default resnet50's config.")
     ] = False,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Folds trained at a time; cores and GPUs are shared out.")] = 1,
 ) -> None:
     """Cross-validate a config: folds that no patient crosses. The same command continues an interrupted run.
 
@@ -71,11 +73,11 @@ def cv(
 
     folder = run or _run_folder(f"{settings.name}-grid" if grid else settings.name, "cv", sample)
     if grid:
-        run_grid(settings, folder, **axes)
+        run_grid(settings, folder, workers=jobs, **axes)
     elif settings.seeds:
-        run_seeds(cross_validate, settings, folder)
+        run_seeds(functools.partial(cross_validate, workers=jobs), settings, folder)
     else:
-        cross_validate(settings, folder)
+        cross_validate(settings, folder, workers=jobs)
 
 
 @app.command()

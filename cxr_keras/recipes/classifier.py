@@ -67,7 +67,11 @@ def classifier_jobs(fold_jobs: Sequence[Job], config: RunConfig) -> list[Job]:
         jobs.append(Job("cxr_keras.recipes.classifier_base:prepare_base", folder, arguments, before=served[0].before))
         for job in served:
             arguments = {key: job.arguments[key] for key in ("run_directory", "fold", "label")}
-            jobs.append(dataclasses.replace(job, call="cxr_keras.recipes.classifier_fold:classify_fold", arguments=arguments, before=None))
+            jobs.append(
+                dataclasses.replace(
+                    job, call="cxr_keras.recipes.classifier_fold:classify_fold", arguments=arguments, before=None, after=(folder,)
+                )
+            )
     return jobs
 
 

@@ -16,7 +16,7 @@ from cxr_keras.runs.directory import hold_run_directory
 from cxr_keras.runs.jobs import run_jobs
 
 
-def cross_validate(config: RunConfig, folder: str | Path) -> dict[str, Any]:
+def cross_validate(config: RunConfig, folder: str | Path, *, workers: int = 1) -> dict[str, Any]:
     """Cross-validate a config; the same call continues an interrupted run.
 
     Protocol "plain": from each training part a share of the patients may be kept apart to choose the epoch on. Protocol "bozickovic":
@@ -25,6 +25,7 @@ def cross_validate(config: RunConfig, folder: str | Path) -> dict[str, Any]:
     Args:
         config: all settings.
         folder: the run directory.
+        workers: folds that are trained at a time.
 
     Returns:
         The scores of the pooled out-of-fold predictions and over folds, as in `metrics.json`.
@@ -44,7 +45,7 @@ def cross_validate(config: RunConfig, folder: str | Path) -> dict[str, Any]:
             parts = parts_of_fold(manifest, folds, fold, config=config)
             label = f"fold {fold + 1} of {config.cross_validation.folds}"
             jobs.append(fold_job(folder / f"fold-{fold}", folder, parts, fold=fold, label=label, epochs=epochs))
-        run_jobs(classifier_jobs(jobs, config))
+        run_jobs(classifier_jobs(jobs, config), workers=workers)
         return finish_run(config, folder, [job.folder for job in jobs], verb="cv", manifest=manifest)
 
 

@@ -25,7 +25,12 @@ SUMMARY = "grid.json"
 
 
 def run_grid(
-    config: RunConfig, folder: str | Path, *, models: Sequence[str] = MODELS, strategies: Sequence[str] = PAPER_STRATEGIES
+    config: RunConfig,
+    folder: str | Path,
+    *,
+    models: Sequence[str] = MODELS,
+    strategies: Sequence[str] = PAPER_STRATEGIES,
+    workers: int = 1,
 ) -> None:
     """Cross-validate every model under every strategy; the same call continues an interrupted grid.
 
@@ -38,6 +43,7 @@ def run_grid(
         folder: the folder of all cells.
         models: names of architectures.
         strategies: names of strategies.
+        workers: folds of a cell that are trained at a time.
 
     Raises:
         ValueError: unknown or repeated names, before anything runs, or what a cell's run refuses.
@@ -52,7 +58,7 @@ def run_grid(
         check_model(cell.model, image_size=cell.data.image_size, folds=range(cell.cross_validation.folds))
     for number, ((model, strategy), cell) in enumerate(cells.items(), start=1):
         print(f"grid {number} of {len(cells)}: {model}, {strategy}", flush=True)
-        cross_validate(cell, folder / f"{model}_{strategy}")
+        cross_validate(cell, folder / f"{model}_{strategy}", workers=workers)
     scores = {cell: read_json(folder / f"{cell[0]}_{cell[1]}" / "metrics.json") for cell in cells}
     write_json(folder / SUMMARY, {f"{model}_{strategy}": found for (model, strategy), found in scores.items()})
     tables = [

@@ -1,4 +1,4 @@
-"""Jobs: one piece of a run in a fresh interpreter, never run again once done.
+"""Jobs: one piece of a run in a fresh interpreter, never run again once done; one after another or several at a time.
 
 A fresh interpreter a job keeps the memory of one fold out of the next (`fit` in a loop grows), and lets the environment be set before
 TensorFlow is imported.
@@ -6,13 +6,14 @@ TensorFlow is imported.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from cxr_keras.runs.failures import INTERRUPTED, NO_SPACE, USER_ERROR, explain
 from cxr_keras.runs.files import read_json, write_json
 
 SECONDS_FOR_AN_ORPHAN_TO_END = 10.0
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+"""What limits the threads of numerical libraries and of TensorFlow."""
 
 
 class JobFailed(Exception):
@@ -42,6 +46,7 @@ class Job:
         arguments: keyword arguments, plain JSON values.
         environment: variables set before the interpreter starts.
         before: "package.module:function" that is called first, without arguments and before the module of `call` is imported.
+        after: folders of jobs that must be done before this one starts.
     """
 
     call: str
@@ -49,6 +54,7 @@ class Job:
     arguments: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     before: str | None = None
+    after: tuple[Path, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -56,34 +62,91 @@ class Job:
         return (self.folder / DONE_FILE).exists()
 
 
-def run_jobs(jobs: Sequence[Job]) -> None:
-    """Run the jobs that are not done, one after another, each in a fresh interpreter.
+def run_jobs(jobs: Sequence[Job], *, workers: int = 1) -> None:
+    """Run the jobs that are not done, each in a fresh interpreter.
+
+    With several workers the processor cores are shared out among them, unless the environment limits the threads already, and so are the
+    GPUs. After a failure no further job starts; those that run come to their end.
+
+    Args:
+        jobs: in the order in which they start.
+        workers: how many run at a time.
 
     Raises:
         KeyboardInterrupt: a job was interrupted.
         JobFailed: a job refused its input (its own message has been printed) or died (the message names its folder and exit code).
+        ValueError: `workers` below 1.
     """
-    for job in jobs:
-        if job.done:
-            continue
-        write_json(job.folder / "job.json", {"call": job.call, "arguments": job.arguments, "before": job.before})
-        command = [sys.executable, "-m", "cxr_keras.runs.jobs", str(job.folder), str(os.getpid())]
-        process = subprocess.Popen(command, env=os.environ | job.environment)
+    if workers < 1:
+        raise ValueError(f"jobs at a time: got {workers}, expected a whole number from 1 up.")
+    waiting = [job for job in jobs if not job.done]
+    places = list(range(min(workers, len(waiting))))
+    running: dict[subprocess.Popen[bytes], tuple[Job, int]] = {}
+    failed: JobFailed | None = None
+    interrupted = False
+    while running or (waiting and not failed and not interrupted):
+        if not failed and not interrupted:
+            for job in [job for job in waiting if all((folder / DONE_FILE).exists() for folder in job.after)][: len(places)]:
+                waiting.remove(job)
+                place = places.pop(0)
+                running[_start(job, _share(place, workers))] = (job, place)
         try:
-            code = process.wait()
+            process = _first_to_end(running)
         except KeyboardInterrupt:
-            # The terminal sends Ctrl-C to both; the job needs a moment to stop at a resumable point.
-            process.wait()
-            raise
-        if code == INTERRUPTED:
-            raise KeyboardInterrupt
-        if code in (USER_ERROR, NO_SPACE):
-            raise JobFailed("", exit_code=code)
-        if code != 0:
-            how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-            raise JobFailed(f"The job in {job.folder} {how}. The same command continues after the last resumable state.", exit_code=1)
-        if not job.done:
-            raise JobFailed(f"The job in {job.folder} ended without its {DONE_FILE}; this is a fault of the program.", exit_code=1)
+            # The terminal sends Ctrl-C to all of them; a job needs a moment to stop at a resumable point.
+            interrupted = True
+            continue
+        job, place = running.pop(process)
+        places.append(place)
+        try:
+            _check(job, process.returncode)
+        except KeyboardInterrupt:
+            interrupted = True
+        except JobFailed as error:
+            failed = failed or error
+    if interrupted:
+        raise KeyboardInterrupt
+    if failed:
+        raise failed
+
+
+def _start(job: Job, shared: dict[str, str]) -> subprocess.Popen[bytes]:
+    write_json(job.folder / "job.json", {"call": job.call, "arguments": job.arguments, "before": job.before})
+    command = [sys.executable, "-m", "cxr_keras.runs.jobs", str(job.folder), str(os.getpid())]
+    return subprocess.Popen(command, env=shared | os.environ | job.environment)
+
+
+def _share(place: int, workers: int) -> dict[str, str]:
+    """Variables that give the worker at `place` its share of cores and GPUs; the user's own go before them."""
+    if workers == 1:
+        return {}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shared = dict.fromkeys(THREAD_VARIABLES, str(max(1, cores // workers)))
+    if gpus := len(list(Path("/proc/driver/nvidia/gpus").glob("*"))):
+        shared["CUDA_VISIBLE_DEVICES"] = str(place % gpus)
+    return shared
+
+
+def _first_to_end(running: Iterable[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+    """Wait until one of the processes has ended."""
+    while True:
+        for process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=0.1)
+                return process
+
+
+def _check(job: Job, code: int) -> None:
+    """Raise what a job's exit code means."""
+    if code == INTERRUPTED:
+        raise KeyboardInterrupt
+    if code in (USER_ERROR, NO_SPACE):
+        raise JobFailed("", exit_code=code)
+    if code != 0:
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        raise JobFailed(f"The job in {job.folder} {how}. The same command continues after the last resumable state.", exit_code=1)
+    if not job.done:
+        raise JobFailed(f"The job in {job.folder} ended without its {DONE_FILE}; this is a fault of the program.", exit_code=1)
 
 
 def main(folder: str, parent: int) -> int:

@@ -57,6 +57,14 @@ def test_a_killed_run_continues_to_the_same_predictions(cxr, tmp_path):
         assert (run / "predictions.csv").read_bytes() == (tmp_path / "whole" / "predictions.csv").read_bytes()
 
 
+def test_folds_trained_at_a_time_predict_as_one_after_another(cxr, tmp_path):
+    threads = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1"}
+    for name, jobs in (("serial", "1"), ("parallel", "2")):
+        code, _, errors = cxr("cv", "mini_vgg", "--run", name, "--jobs", jobs, environment=threads)
+        assert code == 0, errors
+    assert (tmp_path / "parallel" / "predictions.csv").read_bytes() == (tmp_path / "serial" / "predictions.csv").read_bytes()
+
+
 def test_jax_gives_the_same_folds_and_finishes(cxr, tmp_path):
     pytest.importorskip("jax")
     code, _, errors = cxr("cv", "mini_vgg", "--run", "jax", "training.phases.all.epochs=1", environment={"KERAS_BACKEND": "jax"})

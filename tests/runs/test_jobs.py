@@ -22,7 +22,9 @@ def job(tmp_path, monkeypatch):
         "def work(*, folder, value):\n"
         "    (folder / 'done.json').write_text(json.dumps({'value': value, 'variable': os.environ.get('CXR_TEST')}))\n"
         "def refuse(*, folder, value):\n"
-        "    raise ValueError('no such thing')\n"
+        "    from cxr_keras.runs.files import read_json\n"
+        "    (folder / 'settings.json').write_text('{')\n"
+        "    read_json(folder / 'settings.json')\n"
         "def die(*, folder, value):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "def fill(*, folder, value):\n"
@@ -33,6 +35,12 @@ def job(tmp_path, monkeypatch):
         "    import time\n"
         "    (folder / 'began').touch()\n"
         "    time.sleep(60)\n"
+        "def slow(*, folder, value):\n"
+        "    import time\n"
+        "    began = time.time()\n"
+        "    time.sleep(2)\n"
+        "    told = {'began': began, 'ended': time.time(), 'threads': os.environ.get('OMP_NUM_THREADS')}\n"
+        "    (folder / 'done.json').write_text(json.dumps(told))\n"
         "def forget(*, folder, value):\n"
         "    pass\n"
     )
@@ -60,7 +68,7 @@ def test_a_refusal_is_printed_by_the_job_and_passed_on(job, capfd):
         run_jobs([job("refuse"), job("work", folder="b")])
     assert caught.value.exit_code == USER_ERROR and not str(caught.value)
     error = capfd.readouterr().err
-    assert "no such thing" in error and "Traceback" not in error
+    assert "settings.json is not valid JSON" in error and "Traceback" not in error
 
 
 def test_a_full_disk_is_said_without_a_traceback(job, capfd):
@@ -103,3 +111,27 @@ def test_a_job_ends_when_the_run_that_started_it_is_killed(job, tmp_path):
     run.wait()
     with hold_run_directory(waiting.folder, wait_seconds=10):  # free as soon as the job is gone, long before it would end
         pass
+
+
+def test_several_workers_share_the_cores_and_wait_for_what_comes_first(job, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    first = job("slow", folder="first")
+    others = [job("slow", folder=name, after=(first.folder,)) for name in ("b", "c", "d")]
+    run_jobs([*others, first], workers=2)
+    times = {each.folder.name: read_json(each.folder / "done.json") for each in (first, *others)}
+    assert min(times[name]["began"] for name in "bcd") >= times["first"]["ended"]
+    assert times["c"]["began"] < times["b"]["ended"] and times["d"]["began"] >= min(times["b"]["ended"], times["c"]["ended"])
+    cores = len(os.sched_getaffinity(0))
+    assert {found["threads"] for found in times.values()} == {str(max(1, cores // 2))}
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    run_jobs([job("slow", folder="mine"), job("slow", folder="mine too")], workers=2)
+    assert read_json(job("slow", folder="mine").folder / "done.json")["threads"] == "7"
+
+
+def test_after_a_failure_running_jobs_end_and_no_other_starts(job):
+    jobs = [job("die", folder="a"), job("slow", folder="b"), job("slow", folder="c")]
+    with pytest.raises(JobFailed, match="killed by signal 9"):
+        run_jobs(jobs, workers=2)
+    assert jobs[1].done and not jobs[2].done
+    with pytest.raises(ValueError, match="got 0"):
+        run_jobs(jobs, workers=0)

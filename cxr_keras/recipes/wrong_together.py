@@ -63,6 +63,9 @@ def wrong_together(runs: Sequence[FinishedRun]) -> tuple[pd.DataFrame, Section] 
 
 
 def _why_no_label_errors(run: FinishedRun) -> str:
+    if run.predictions["fold"].nunique() < 2:
+        # On a test folder of another look every sure mistake would pass for a wrong label: 114 of 624 for two runs of cnn_94.
+        return "Likely label errors were not looked for: that takes out-of-fold predictions, of `cxr cv`."
     if not label_errors_can_be_found():
         return NEEDS_CLEANLAB
     if absent := sorted(set(run.conditions.classes) - set(run.predictions["label"])):

@@ -204,9 +204,17 @@ def test_images_that_most_runs_miss_are_listed_with_their_paths(tmp_path, capsys
 
 def test_label_errors_that_were_not_looked_for_are_said(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("cxr_keras.recipes.wrong_together.label_errors_can_be_found", lambda: False)
-    compare([write_run(tmp_path / f"seed-{seed}", noise_seed=seed, noise=2.0) for seed in range(3)], out=tmp_path / "out")
-    assert "label-errors" in capsys.readouterr().out
-    assert set(pd.read_csv(tmp_path / "out" / "wrong_together.csv")["likely_label_error"]) == {"not looked for"}
+    for verb, folds, told in (("cv", 5, "label-errors"), ("train", 1, "out-of-fold predictions")):
+        runs = [write_run(tmp_path / f"{verb}-{seed}", verb=verb, folds=folds, noise_seed=seed, noise=2.0) for seed in range(3)]
+        compare(runs, out=tmp_path / "out")
+        assert told in capsys.readouterr().out
+        assert set(pd.read_csv(tmp_path / "out" / "wrong_together.csv")["likely_label_error"]) == {"not looked for"}
+
+
+def test_labels_that_look_wrong_are_marked_on_out_of_fold_predictions(tmp_path):
+    pytest.importorskip("cleanlab")
+    compare([write_run(tmp_path / f"{seed}", verb="cv", folds=5, noise_seed=seed, n=300) for seed in range(2)], out=tmp_path / "out")
+    assert set(pd.read_csv(tmp_path / "out" / "wrong_together.csv")["likely_label_error"]) <= {"yes", "no"}
 
 
 def test_one_run_alone_misses_nothing_together(tmp_path, capsys):

@@ -32,6 +32,7 @@ def append_test_reading(
     n_images: int,
     image_ids_digest: str,
     scores: Mapping[str, float | None],
+    once: bool = False,
 ) -> int:
     """Add one reading of official test labels to the ledger, which is made where it is missing.
 
@@ -44,6 +45,8 @@ def append_test_reading(
         n_images: number of images scored.
         image_ids_digest: from `image_ids_digest`.
         scores: a few headline scores, 0 to 1, `None` where undefined.
+        once: whether a row that differs from this one by its time alone stands for it: a run that was killed right after its row was
+            written, and goes on, has read the labels once.
 
     Returns:
         How many readings of these very images the ledger now holds, this one included.
@@ -66,8 +69,10 @@ def append_test_reading(
             "image_ids_sha256": image_ids_digest,
             "scores": json.dumps(dict(scores), allow_nan=False),
         }
-        ledger = pd.concat([ledger, pd.DataFrame([row], dtype=str)], ignore_index=True)
-        write_csv(path, ledger)
+        told = [name for name in COLUMNS if name != "time"]
+        if not once or not (ledger[told] == [row[name] for name in told]).all(axis=1).any():
+            ledger = pd.concat([ledger, pd.DataFrame([row], dtype=str)], ignore_index=True)
+            write_csv(path, ledger)
     return int((ledger["image_ids_sha256"] == image_ids_digest).sum())
 
 

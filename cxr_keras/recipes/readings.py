@@ -18,7 +18,7 @@ def ledger_of(config: RunConfig, run: Path) -> Path:
     return Path(config.evaluation.ledger or run.parent / LEDGER_FILE)
 
 
-def note_reading(ledger: Path, *, run: Path, where: str, image_ids: Iterable[str], scores: Mapping[str, Any]) -> int:
+def note_reading(ledger: Path, *, run: Path, where: str, image_ids: Iterable[str], scores: Mapping[str, Any], once: bool = False) -> int:
     """Add a reading to the ledger.
 
     Args:
@@ -27,6 +27,7 @@ def note_reading(ledger: Path, *, run: Path, where: str, image_ids: Iterable[str
         where: which official images were read, and for what.
         image_ids: their ids.
         scores: name -> {value}, as `score_predictions` gives them.
+        once: as in `append_test_reading`.
 
     Returns:
         How many readings of these very images the ledger holds.
@@ -39,4 +40,5 @@ def note_reading(ledger: Path, *, run: Path, where: str, image_ids: Iterable[str
         n_images=len(names),
         image_ids_digest=image_ids_digest(names),
         scores={name: scores[name]["value"] for name in HEADLINE},
+        once=once,
     )

@@ -83,7 +83,7 @@ def _note_readings(config: RunConfig, folder: Path, parts: pd.Series, scores: di
         readings["validation"] = (f"official test, half for choosing the epoch, read after each of {epochs} epochs", chosen_on)
     ledger = ledger_of(config, folder)
     counts = {
-        part: note_reading(ledger, run=folder, where=where, image_ids=parts.index[parts == part], scores=found)
+        part: note_reading(ledger, run=folder, where=where, image_ids=parts.index[parts == part], scores=found, once=True)
         for part, (where, found) in readings.items()
     }
     write_json(note, {"readings_of_these_images": counts, "ledger": str(ledger)})

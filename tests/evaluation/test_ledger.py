@@ -21,6 +21,7 @@ def test_each_reading_is_a_row(tmp_path):
     assert append_test_reading(path, image_ids_digest=digest, **READING) == 1
     assert append_test_reading(path, image_ids_digest=image_ids_digest(["c"]), **READING) == 1
     assert append_test_reading(path, image_ids_digest=digest, **READING) == 2
+    assert append_test_reading(path, image_ids_digest=digest, **READING, once=True) == 2  # what a killed run has noted already
     ledger = read_ledger(path)
     assert list(ledger["run"]) == ["mini_vgg"] * 3
     assert list(ledger["n_images"]) == ["624"] * 3

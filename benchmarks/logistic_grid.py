@@ -30,7 +30,8 @@ from sklearn.model_selection import GridSearchCV
 
 from cxr_keras.features.classify import grid_search
 from cxr_keras.features.gram import represent
-from cxr_keras.features.search import SCORES, FitSettings, WatchedLogisticRegression, curve_of, fold_scores, grouped_splits, per_fold_table
+from cxr_keras.features.inner_folds import grouped_splits
+from cxr_keras.features.search import SCORES, FitSettings, WatchedLogisticRegression, curve_of, fold_scores, per_fold_table
 
 IMAGES_A_PATIENT = 2  # so that dealing whole patients matters
 HIDDEN = 400  # directions of the synthetic features that are more than noise

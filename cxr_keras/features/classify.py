@@ -6,15 +6,16 @@ All folds and all values of the grid share one exact representation of the featu
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cxr_keras.features.gram import Representation, represent
+from cxr_keras.features.inner_folds import grouped_splits
 from cxr_keras.features.linear_model import LinearModel, linear_model
 from cxr_keras.features.rows import FeatureMatrix
-from cxr_keras.features.search import C_GRID, CLASSIFIERS, SCORES, Classifier, FitSettings, Search, grouped_splits, search
+from cxr_keras.features.search import C_GRID, CLASSIFIERS, SCORES, Classifier, FitSettings, Search, search
 from cxr_keras.features.support_vectors import SupportVectorModel, support_vector_model
 
 DEFAULT_FIT = FitSettings()
@@ -127,6 +128,7 @@ def fit_rows(
     *,
     training_rows: np.ndarray,
     settings: SearchSettings,
+    on_fit: Callable[[], None] | None = None,
 ) -> Fitted:
     """Search on the training rows alone and fit the best value on them.
 
@@ -140,6 +142,7 @@ def fit_rows(
         groups: text (n,), patients.
         training_rows: int (m,), the rows to learn from.
         settings: what to search for.
+        on_fit: called after each fit of the search.
 
     Returns:
         The fitted classifier. The scores of its search are of the value they chose, so they flatter.
@@ -161,6 +164,7 @@ def fit_rows(
         choose_by=settings.score,
         fit=settings.fit,
         scale=scale,
+        on_fit=on_fit,
     )
     return Fitted(representation, settings, rows, names[rows], found)
 

@@ -13,7 +13,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
-from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from sklearn.utils.class_weight import compute_sample_weight
@@ -143,45 +143,6 @@ CLASSIFIERS = {
 }
 
 
-def grouped_splits(labels: np.ndarray, groups: np.ndarray, *, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Deal rows into folds by patient, stratified by class; a function of labels, groups and seed, not of the order of rows.
-
-    Args:
-        labels: text (n,).
-        groups: text (n,), patients.
-        folds: 2 or more.
-        seed: of the shuffling.
-
-    Returns:
-        For each fold the training and the held-out rows, int64.
-
-    Raises:
-        ValueError: fewer than two folds, one class, fewer patients in a class than folds, or a class absent from a fold.
-    """
-    if folds < 2:
-        raise ValueError(f"folds is {folds}; a grid search needs 2 or more.")
-    classes = np.unique(labels)
-    if len(classes) < 2:
-        raise ValueError(f"all {len(labels)} images are {str(classes[0])!r}; a classifier needs images of two classes or more.")
-    patients = {str(name): len(np.unique(groups[labels == name])) for name in classes}
-    few = [name for name, count in patients.items() if count < folds]
-    if few:
-        counts = ", ".join(f"{name} {count}" for name, count in patients.items())
-        raise ValueError(
-            f"too few patients for {folds} folds: {folds} needed in every class, there are {counts}. Take fewer folds, or add patients to "
-            f"{', '.join(few)}."
-        )
-    splits = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(labels, labels, groups))
-    for fold, parts in enumerate(splits):
-        absent = [str(name) for name in classes if any(not (labels[part] == name).any() for part in parts)]
-        if absent:
-            raise ValueError(
-                f"class {', '.join(absent)} is absent from fold {fold} of {folds} or from the rest: its images lie with too few patients. "
-                "Take fewer folds or another seed."
-            )
-    return splits
-
-
 def search(
     inputs: np.ndarray,
     labels: np.ndarray,
@@ -192,6 +153,7 @@ def search(
     choose_by: str,
     fit: FitSettings,
     scale: float,
+    on_fit: Callable[[], None] | None = None,
 ) -> Search:
     """Try every value of a grid on the given folds and fit the best on all rows.
 
@@ -204,6 +166,7 @@ def search(
         choose_by: key of `SCORES`.
         fit: settings of the fits.
         scale: handed on to the result.
+        on_fit: called after each of the fits on inner folds, values times folds in all.
 
     Raises:
         ValueError: the fit with the best value did not converge, or more neighbours than training rows.
@@ -214,9 +177,17 @@ def search(
     if kind.parameter == "n_neighbors" and values[-1] > smallest:
         raise ValueError(f"the grid asks for {values[-1]} neighbours, a fold trains on {smallest} images. Leave out the values above.")
     logistic = classifier == "logistic_regression"
+    scored: list[Any] = [None]
+
+    def score(estimator: Any, rows: np.ndarray, names: np.ndarray) -> dict[str, float]:
+        if on_fit is not None and estimator is not scored[0]:  # each is scored on training rows too
+            on_fit()
+        scored[0] = estimator
+        return fold_scores(estimator, rows, names)
+
     # One process: the folds share the matrix, and the products inside a fit use every core already.
     tried = GridSearchCV(
-        kind.make(fit), {kind.parameter: values}, scoring=fold_scores, refit=SCORES[choose_by], cv=splits, return_train_score=logistic
+        kind.make(fit), {kind.parameter: values}, scoring=score, refit=SCORES[choose_by], cv=splits, return_train_score=logistic
     )
     tried.set_params(error_score="raise").fit(inputs, labels)
     best = tried.best_params_[kind.parameter]

@@ -77,8 +77,15 @@ class SupportVectorModel:
                 fault = f"the shapes {shapes} do not fit {k} classes"
         if fault := fault or number_faults(content, single=("inverse_penalty", "scale")):
             raise ValueError(fault)
-        arrays = [content[name] for name in ("coefficients", "intercept", "slope", "offset")]
-        return cls(*arrays, tuple(content["classes"].tolist()), float(content["inverse_penalty"]), float(content["scale"]))
+        return cls(
+            coefficients=content["coefficients"],
+            intercept=content["intercept"],
+            slope=content["slope"],
+            offset=content["offset"],
+            classes=tuple(content["classes"].tolist()),
+            inverse_penalty=float(content["inverse_penalty"]),
+            scale=float(content["scale"]),
+        )
 
 
 def class_scores(decisions: np.ndarray, count: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.manifest import read_manifest
-from cxr_keras.features.search import grouped_splits
+from cxr_keras.features.inner_folds import grouped_splits
 from cxr_keras.recipes.classifier_files import base_folder, is_prepared, remove_intermediate
 from cxr_keras.recipes.classifier_fold import GRID_FILE, search_settings
 from cxr_keras.recipes.fixed_network import idle_parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from cxr_keras.features.model_files import feature_key
 from cxr_keras.features.neighbours import NeighboursModel
 from cxr_keras.features.saved import save_classifier
 from cxr_keras.features.search import FitSettings
+from cxr_keras.progress import SECONDS_BETWEEN_LINES
 from cxr_keras.recipes.classifier_files import base_folder, read_representation, settings_of
 from cxr_keras.recipes.parts import parts_of
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
@@ -82,6 +83,7 @@ def classify_fold(*, folder: Path, run_directory: str, fold: int, label: str) ->
         aligned["group_id"].to_numpy(str),
         training_rows=row_of[tables["train"]["image_id"]].to_numpy(),
         settings=settings,
+        on_fit=count_fits(label, len(settings.values) * settings.folds),
     )
     predicted = {}
     for part, name in (("validation", "validation_predictions.csv"), ("test", "predictions.csv")):
@@ -108,6 +110,23 @@ def classify_fold(*, folder: Path, run_directory: str, fold: int, label: str) ->
         "training_seconds": seconds,
     }
     write_json(folder / DONE_FILE, done)
+
+
+def count_fits(label: str, total: int) -> Callable[[], None]:
+    """Give what is to be called after each fit of a search; it says now and then how far the search is.
+
+    The time left is not told: fits of large C come last and take longest.
+    """
+    count, last = 0, time.monotonic()
+
+    def fitted() -> None:
+        nonlocal count, last
+        count += 1
+        if time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            print(f"{label}: {count} of {total} fits", file=sys.stderr, flush=True)
+
+    return fitted
 
 
 def in_order(probabilities: np.ndarray, found: Sequence[str], classes: Sequence[str]) -> np.ndarray:

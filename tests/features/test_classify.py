@@ -9,10 +9,11 @@ from sklearn.svm import SVC
 
 from cxr_keras.features.classify import SearchSettings, fit_rows, grid_search
 from cxr_keras.features.gram import represent
+from cxr_keras.features.inner_folds import grouped_splits
 from cxr_keras.features.neighbours import NeighboursModel
 from cxr_keras.features.rows import SelectedRows
 from cxr_keras.features.saved import predict_by_neighbours, predict_probabilities
-from cxr_keras.features.search import FitSettings, grouped_splits
+from cxr_keras.features.search import FitSettings
 
 TIGHT = FitSettings(tol=1e-9)
 
@@ -200,6 +201,17 @@ def test_the_support_vector_machine_is_that_of_the_features(classes, class_weigh
         np.testing.assert_allclose(machine.decision_function(products / size**2), scores, atol=0.02)
     # Written in the original features it is the same machine.
     np.testing.assert_allclose(predict_probabilities(found.model(), features[~training]), probabilities, atol=1e-8)
+
+
+def test_every_fit_of_the_search_is_counted_once():
+    features, labels, groups = problem()
+    for classifier, grid in (("logistic_regression", (0.1, 1.0)), ("nearest_neighbours", (1, 3, 5)), ("linear_svm", (0.1, 1.0))):
+        calls = []
+        settings = SearchSettings(classifier, grid, folds=3)
+        fit_rows(
+            represent(features), labels, groups, training_rows=np.arange(90), settings=settings, on_fit=lambda calls=calls: calls.append(1)
+        )
+        assert len(calls) == 3 * len(grid)
 
 
 def test_too_few_iterations_are_recorded_and_refused_for_the_best():

@@ -11,6 +11,7 @@ import typer
 from cxr_keras.startup import start_backend
 
 SAMPLE, EMBEDDED = 3, 1000
+METHOD = "hires_cam"  # the same as Grad-CAM where the head pools, and right where it flattens
 
 
 def explain(
@@ -22,7 +23,7 @@ def explain(
     per_class: Annotated[bool, typer.Option("--per-class/--altogether", help="Draw --sample of each class, or altogether.")] = True,
     every: Annotated[bool, typer.Option("--all", help="Every image instead of a sample; pictures only with --pictures.")] = False,
     which: Annotated[str, typer.Option(help="any, correct or wrong predictions.")] = "any",
-    method: Annotated[str, typer.Option(help="grad_cam, hires_cam, cam, activation or occlusion.")] = "grad_cam",
+    method: Annotated[str, typer.Option(help="hires_cam, grad_cam, cam, activation or occlusion.")] = METHOD,
     layer: Annotated[str | None, typer.Option(help="Layer of grad_cam, hires_cam, activation; default features.")] = None,
     class_name: Annotated[str | None, typer.Option("--class", help="Class that the maps are of; default the predicted one.")] = None,
     point: Annotated[str | None, typer.Option(help="Operating point that decides; default the most probable class.")] = None,
@@ -45,7 +46,7 @@ def explain(
         "--altogether": not per_class,
         "--all": every,
         "--which": which != "any",
-        "--method": method != "grad_cam",
+        "--method": method != METHOD,
         "--layer": layer,
         "--class": class_name,
         "--point": point,

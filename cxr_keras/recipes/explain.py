@@ -34,7 +34,7 @@ def explain(
     sample: int = 3,
     per_class: bool = True,
     which: str = "any",
-    method: str = "grad_cam",
+    method: str = "hires_cam",
     layer: str | None = None,
     class_name: str | None = None,
     point: str | None = None,

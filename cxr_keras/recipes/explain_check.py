@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def check_maps(
     by_image = pd.concat([_figures(chosen, maker, columns, masks, name=name, seed=seed) for name, maker in makers.items()])
     table = _summary(by_image, draws=chosen.config.evaluation.bootstrap_draws, seed=seed)
     few = chosen.with_table(chosen.table.head(IMAGES_OF_CURVES))
-    curves = _curves(few, makers["grad_cam"], columns[: len(few.table)], seed=seed)
+    curves = _curves(few, makers, columns[: len(few.table)], seed=seed)
     steps = _cascade(few, makers["grad_cam"], columns[: len(few.table)], seed=seed)
     tables = [trust_table(table, masks=masks is not None), curve_table(curves), cascade_table(steps)]
     verdict = verdict_of(table)
@@ -181,17 +181,20 @@ def _mean(values: pd.Series, groups: pd.Series, *, draws: int, seed: int) -> tup
     return float(values[known].mean()), low, high
 
 
-def _curves(few: Explained, maker: Callable[[keras.Model], Explain], columns: np.ndarray, *, seed: int) -> pd.DataFrame:
-    """Areas under deletion and insertion by Grad-CAM, and by pixels in random order, a row an image."""
+def _curves(few: Explained, makers: Mapping[str, Callable[[keras.Model], Explain]], columns: np.ndarray, *, seed: int) -> pd.DataFrame:
+    """Areas under deletion and insertion by the methods with gradients, and by pixels in random order; a row an image."""
     rng = np.random.default_rng(seed)
+    size = few.config.data.image_size
     rows = []
-    for batch in map_images(few, maker, columns):
+    for batch in map_images(few, makers["grad_cam"], columns):
         model = load_models(few, batch.rows["model"].iloc[0])[0]
-        large = resize_maps(positive(batch.maps), few.config.data.image_size)
+        orders = {"grad_cam": resize_maps(positive(batch.maps), size)}
+        if "hires_cam" in makers:
+            orders["hires_cam"] = resize_maps(positive(makers["hires_cam"](model)(batch.images, batch.columns).maps), size)
         # Squares of the map's own grain, so that the control differs in place alone.
-        noise = resize_maps(rng.random(batch.maps.shape, np.float32), few.config.data.image_size)
+        orders["random"] = resize_maps(rng.random(batch.maps.shape, np.float32), size)
         areas = {}
-        for name, order in (("grad_cam", large), ("random", noise)):
+        for name, order in orders.items():
             found = deletion_and_insertion(
                 lambda images, model=model: np.asarray(model.predict_on_batch(images)), batch.images, order, batch.columns
             )

@@ -56,7 +56,8 @@ def curve_table(curves: pd.DataFrame) -> Table:
     """Tabulate the mean areas under deletion and insertion."""
     rows = tuple(
         (order, f"{curves[f'{key}_deletion'].mean():.3f}", f"{curves[f'{key}_insertion'].mean():.3f}")
-        for key, order in (("grad_cam", "as Grad-CAM ranks them"), ("random", "in random order"))
+        for key, order in (("grad_cam", "as Grad-CAM ranks them"), ("hires_cam", "as HiResCAM ranks them"), ("random", "in random order"))
+        if f"{key}_deletion" in curves
     )
     note = (
         f"{len(curves)} images; area under the probability of the label's class while pixels are covered with the mean grey, or uncovered."

@@ -56,7 +56,7 @@ def run(finished, tmp_path, monkeypatch):
 
 def test_a_sample_gives_pictures_maps_and_a_table_that_join_by_image_id(run):
     table = explain(run, sample=2, seed=3)
-    folder = run / "explanations" / "grad_cam"
+    folder = run / "explanations" / "hires_cam"
     assert sorted(table["label"]) == ["normal", "normal", "pneumonia", "pneumonia"]
     assert {path.name for path in folder.iterdir()} == {"explanation.json", "images", "maps.csv", "maps.h5", "montage.png"}
     written = pd.read_csv(folder / "maps.csv")
@@ -105,11 +105,11 @@ def test_what_lies_there_is_not_replaced_unasked(run):
 
 def test_a_failure_leaves_what_was_there(run, monkeypatch):
     explain(run, sample=1, pictures=False)
-    before = (run / "explanations" / "grad_cam" / "maps.csv").read_text()
+    before = (run / "explanations" / "hires_cam" / "maps.csv").read_text()
     monkeypatch.setattr("cxr_keras.recipes.explain.share_outside", lambda maps: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         explain(run, sample=2, pictures=False, overwrite=True)
-    assert (run / "explanations" / "grad_cam" / "maps.csv").read_text() == before
+    assert (run / "explanations" / "hires_cam" / "maps.csv").read_text() == before
 
 
 def test_images_from_elsewhere_get_the_mean_of_the_models_and_own_ones_their_fold(run, phantom, tmp_path):
@@ -120,7 +120,7 @@ def test_images_from_elsewhere_get_the_mean_of_the_models_and_own_ones_their_fol
     found = given_images(run, [Path(path), stranger]).table.set_index("image_id")
     assert found.loc[Path(path).stem, "model"] == f"fold-{own['fold']}" and found.loc["stranger", "model"] == EVERY_MODEL
     table = explain(run, images=[stranger], class_name="pneumonia")
-    assert table["label"].tolist() == [""] and (run / "explanations" / "grad_cam-pneumonia-given" / table["picture"][0]).is_file()
+    assert table["label"].tolist() == [""] and (run / "explanations" / "hires_cam-pneumonia-given" / table["picture"][0]).is_file()
     chosen = given_images(run, [stranger])
     mean = next(map_images(chosen, method_maker("grad_cam", layer=None), np.array([1])))
     models = [keras.models.load_model(file, compile=False) for file in chosen.models.values()]

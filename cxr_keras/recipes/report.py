@@ -35,6 +35,9 @@ MOST_BYTES = 5_000_000
 MISTAKES = 8
 """Wrong predictions that are shown with maps unless told otherwise, those first that the model is surest of."""
 
+METHOD = "hires_cam"
+"""Of the maps: exact where the head pools, and with no empty maps where it flattens."""
+
 PICTURE_DOTS = 80
 """Dots an inch of the pictures of mistakes; eight of them are about 1 MB."""
 
@@ -243,7 +246,7 @@ def mistakes_section(run: FinishedRun, *, mistakes: int) -> Section:
 
 
 def mistake_pictures(run: FinishedRun, image_ids: Sequence[str]) -> tuple[list[Picture], str]:
-    """Draw X-rays with the Grad-CAM map of the class that was wrongly predicted.
+    """Draw X-rays with the HiResCAM map of the class that was wrongly predicted.
 
     Returns:
         The pictures, and a remark: how to read them, or why there are none.
@@ -260,12 +263,12 @@ def mistake_pictures(run: FinishedRun, image_ids: Sequence[str]) -> tuple[list[P
     chosen = held_out.with_table(held_out.table.set_index("image_id").loc[list(image_ids)].reset_index())
     columns = columns_to_explain(chosen.table, chosen.classes, class_name=None)
     pictures = []
-    for batch in map_images(chosen, method_maker("grad_cam", layer=None), columns):
+    for batch in map_images(chosen, method_maker(METHOD, layer=None), columns):
         for index in range(len(batch.rows)):
-            picture = map_picture(chosen, batch, index, method="grad_cam")
+            picture = map_picture(chosen, batch, index, method=METHOD)
             title = f"{picture.image_id}: label {picture.label}, predicted {picture.predicted}"
             pictures.append(Picture(title, png_of(map_figure(picture)), "image/png", small=True))
-    return pictures, "Grad-CAM of the predicted class: what spoke for the wrong answer. Each map is scaled to its own highest value."
+    return pictures, "HiResCAM of the predicted class: what spoke for the wrong answer. Each map is scaled to its own highest value."
 
 
 def png_of(figure: Figure) -> bytes:

@@ -38,7 +38,7 @@ def save_base(path: Path, name: str, side: int, images: Path) -> None:
 
     import models_zoo
     from cxr_keras.pixels.decode import DecodeSettings, decode_and_resize
-    from cxr_keras.training.fit import calibrate_batch_norm
+    from cxr_keras.training.batch_norm import calibrate_batch_norm
 
     keras.utils.set_random_seed(0)
     model = models_zoo.build(name, (side, side), 2, pooling="average", dense=[256])

@@ -23,7 +23,7 @@ from cxr_keras.recipes.fold import phases_and_settings, prepare_backend
 from cxr_keras.recipes.train import parts_of_split
 from cxr_keras.recipes.weights import check_model
 from cxr_keras.reporting.tables import Table, render_text
-from cxr_keras.training.fit import set_trainable
+from cxr_keras.training.batch_norm import set_trainable
 from cxr_keras.training.measure import seconds_per_image_predicted, seconds_per_step
 
 FLOAT_BYTES = 4

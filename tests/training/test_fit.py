@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 import models_zoo
+from cxr_keras.training.batch_norm import calibrate_batch_norm, set_trainable
 from cxr_keras.training.checkpoint import load_state
 from cxr_keras.training.display import TrainingDisplay
-from cxr_keras.training.fit import FitSettings, TrainingData, calibrate_batch_norm, run_phases, set_trainable
+from cxr_keras.training.fit import FitSettings, TrainingData, run_phases
 from cxr_keras.training.strategies import Optimizer, Phase
 from cxr_keras.training.validation import predict_from_logits, predict_probabilities, validation_scores
 

@@ -12,8 +12,10 @@ import typer
 from cxr_keras.cli import configs as config_commands
 from cxr_keras.cli import data as data_commands
 from cxr_keras.cli import explain as explain_commands
+from cxr_keras.cli import export as export_commands
 from cxr_keras.cli import features as feature_commands
 from cxr_keras.cli import models as model_commands
+from cxr_keras.cli import predict as predict_commands
 from cxr_keras.cli import weights as weights_commands
 from cxr_keras.startup import start_backend
 
@@ -23,7 +25,9 @@ app.add_typer(weights_commands.app, name="weights", help="Convert weights of oth
 app.add_typer(config_commands.app, name="configs")
 app.add_typer(model_commands.app, name="models")
 app.command("explain")(explain_commands.explain)
+app.command("export")(export_commands.export)
 app.command("features")(feature_commands.features)
+app.command("predict")(predict_commands.predict)
 
 CONFIG_HELP = "A YAML file, or the name of a shipped config (see `cxr configs`)."
 AXES = ("models", "strategies")

@@ -94,5 +94,13 @@ def free_memory() -> int:
 
 
 def load_base(folder: Path) -> keras.Model:
-    """Open the network of a base."""
+    """Open the network of a base.
+
+    Raises:
+        ValueError: it is not there.
+    """
+    if not (folder / BASE_FILE).is_file():
+        raise ValueError(
+            f"{folder / BASE_FILE} is not there, the network that the classifiers' features come from; restore it, or run again."
+        )
     return keras.models.load_model(folder / BASE_FILE, compile=False, safe_mode=True)

@@ -145,6 +145,9 @@ def test_a_split_has_its_thresholds_from_a_validation_part_and_notes_its_reading
         "kind": "linear_svm", "layer": "embedding", "features": 512, "parameter": "C", "choose_by": "auroc", "chosen": None
     }  # fmt: skip
     assert set(evaluate_run(folder, elsewhere)["by_model"]) == {"split"}
+    (folder / "base" / "model.keras").unlink()
+    with pytest.raises(ValueError, match="the network that the classifiers' features come from"):
+        evaluate_run(folder, elsewhere)
 
 
 def test_a_run_without_models_says_so(run, elsewhere):

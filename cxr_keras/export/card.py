@@ -22,13 +22,13 @@ METRICS = {
 """Scores that the card shows: name in metrics.json -> the hub's type and a reader's words."""
 
 
-def render_card(manifest: Mapping[str, Any], scores: Mapping[str, Any], *, phantoms: bool, paper: str | None) -> str:
+def render_card(manifest: Mapping[str, Any], scores: Mapping[str, Any], *, paper: str | None) -> str:
     """Fill the card from a run.
 
     Args:
-        manifest: as `describe_export` gives it, with `parity`.
+        manifest: as `describe_export` gives it, with `parity` and `phantoms` (whether the run was trained on drawn
+            images).
         scores: the run's metrics.json.
-        phantoms: whether the run was trained on drawn images.
         paper: the published system that the run rebuilds, as "paper/system", if any.
 
     Returns:
@@ -53,7 +53,6 @@ def render_card(manifest: Mapping[str, Any], scores: Mapping[str, Any], *, phant
         scores=scores,
         shown=[(METRICS[name][1], scores["scores"][name]) for name in shown],
         point=points.get(manifest["operating_point"]),
-        phantoms=phantoms,
         paper=paper,
     )
 

@@ -91,7 +91,13 @@ def _ask(folder: Path, format_: Format, *, pixels: np.ndarray, images: Sequence[
         variables = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"}
         # -P keeps the folder of the script, this package's, out of the search for modules.
         command = [sys.executable, "-P", str(Path(fresh_process.__file__)), str(place / "job.json")]
-        ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=SECONDS, check=False)
+        try:
+            ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=SECONDS, check=False)
+        except subprocess.TimeoutExpired:
+            raise ValueError(
+                f"the {format_.name} export did not answer within {SECONDS // 60} minutes in a fresh process, so nothing was exported. Try "
+                "again on a quieter machine."
+            ) from None
         if ended.returncode:
             lines = "\n".join(ended.stderr.strip().splitlines()[-4:])
             raise ValueError(f"the {format_.name} export cannot be used in a fresh process, so nothing was exported:\n{lines}")

@@ -16,6 +16,7 @@ import pandas as pd
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest, select_images
+from cxr_keras.data.sources.phantom import holds_phantoms
 from cxr_keras.evaluation import read_predictions
 from cxr_keras.export.card import render_card
 from cxr_keras.export.formats import FORMATS, Format, check_installed
@@ -88,9 +89,8 @@ def export(run: str | Path, format_name: str = "saved_model", *, out: str | Path
         print(f"checking it on {len(images)} images of the run in a fresh process", file=sys.stderr, flush=True)
         expected = answers_of_run(config, models, images, classes=classes, temperature=temperature)
         parity = check_parity(partial, format_, serving, images=[Path(path) for path in images["path"]], expected=expected)
-        described["parity"] = parity
-        phantoms = "phantom" in " ".join([*config.data.sources, *manifest["source"].unique()])
-        write_text(partial / CARD_FILE, render_card(described, scores, phantoms=phantoms, paper=config.paper))
+        described |= {"parity": parity, "phantoms": holds_phantoms(manifest)}
+        write_text(partial / CARD_FILE, render_card(described, scores, paper=config.paper))
         write_json(partial / MANIFEST_FILE, described | {"files": describe_files(partial)})
         partial.rename(folder)
     finally:

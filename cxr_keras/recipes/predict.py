@@ -98,6 +98,8 @@ def predict(
     if not total:
         raise ValueError(f"there is no JPEG, PNG or DICOM file in {', '.join(given)}.")
     opened = open_export(export)
+    if opened.manifest["phantoms"]:
+        print("PHANTOM: the export was trained on drawn images, no X-rays. Its answers say nothing about medicine.", flush=True)
     if maps is not None and not opened.manifest[MAPS]:
         raise ValueError(f"--maps: {export} has no class activation maps: {opened.manifest['no_class_activation_maps']}")
     started = time.monotonic()

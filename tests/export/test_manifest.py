@@ -58,7 +58,7 @@ def test_every_file_has_its_digest_and_a_changed_one_is_found(tmp_path):
 
 def test_the_card_holds_scores_points_and_limits_and_its_front_matter_is_yaml():
     manifest = describe("saved_model", SERVING) | {"parity": {"images": 40, "tolerance": 1e-5, "largest_difference": {"bytes": 2e-7}}}
-    card = render_card(manifest, SCORES, phantoms=True, paper="laban/mini_vgg")
+    card = render_card(manifest | {"phantoms": True}, SCORES, paper="laban/mini_vgg")
     _, front, body = card.split("---\n", 2)
     front = yaml.safe_load(front)
     assert front["pipeline_tag"] == "image-classification" and "pneumonia" in front["tags"]
@@ -84,9 +84,8 @@ def test_cards_of_other_formats_say_how_pixels_are_made(name):
     three = Serving(("a", "b", "c"), DecodeSettings(12, 12, resize="crop"), (8, 8), None, None)
     described = describe(name, three, no_temperature="too few rows", no_maps="flat head.", operating_point=None)
     card = render_card(
-        described | {"parity": {"images": 4, "tolerance": 1e-4, "largest_difference": {"pixels": 1e-6}}},
+        described | {"parity": {"images": 4, "tolerance": 1e-4, "largest_difference": {"pixels": 1e-6}}, "phantoms": False},
         SCORES | {"operating_points": None, "positive_class": None, "folds": {"count": 1}},
-        phantoms=False,
         paper=None,
     )
     assert '"crop", to 12×12 px, then the centre' in card and "PHANTOM" not in card

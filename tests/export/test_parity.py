@@ -73,6 +73,12 @@ def test_a_file_that_cannot_be_opened_fails_with_the_last_lines(models, pictures
         check_parity(tmp_path, FORMATS["saved_model"], SERVING, images=pictures, expected=expected_of(models, pictures))
 
 
+def test_a_file_that_does_not_answer_in_time_fails(exported, models, pictures, monkeypatch):
+    monkeypatch.setattr(parity, "SECONDS", 0.01)
+    with pytest.raises(ValueError, match="did not answer within"):
+        check_parity(exported, FORMATS["saved_model"], SERVING, images=pictures, expected=expected_of(models, pictures))
+
+
 def test_a_format_whose_packages_are_absent_names_them_and_the_extra(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"--format onnx needs tf2onnx, onnxruntime.*cxr-keras\[onnx\]"):

@@ -25,6 +25,7 @@ MANIFEST = {
     "image_size": [12, 12],
     "class_activation_maps": True,
     "no_class_activation_maps": None,
+    "phantoms": False,
 }
 
 
@@ -149,6 +150,14 @@ def test_maps_are_drawn_for_good_files_and_named_in_their_rows(export, files):
     export |= {"class_activation_maps": False, "no_class_activation_maps": "the head is flat."}
     with pytest.raises(ValueError, match="has no class activation maps: the head is flat"):
         predict("export", [str(files)], out="other.csv", maps="maps")
+
+
+def test_an_export_of_phantoms_says_so_each_time(export, files, capsys):
+    predict("export", [str(files / "a.jpeg")], out="rows.csv")
+    assert "PHANTOM" not in capsys.readouterr().out
+    export["phantoms"] = True
+    predict("export", [str(files / "a.jpeg")], out="rows.csv", overwrite=True)
+    assert capsys.readouterr().out.startswith("PHANTOM: the export was trained on drawn images")
 
 
 def test_three_classes_have_no_threshold(export, files):

@@ -122,7 +122,9 @@ def open_finished(run: Path, *, classifiers: bool = False) -> tuple[RunConfig, d
         ValueError: no run, an unfinished one, or one without saved models of the wanted kind.
     """
     if not (run / CONFIG_FILE).is_file():
-        raise ValueError(f"{run} is no run directory: it has no {CONFIG_FILE}. Give one that `cxr cv` or `cxr train` made.")
+        inside = sorted(str(path.parent) for path in run.glob(f"*/{CONFIG_FILE}"))
+        advice = f"It holds {', '.join(inside)}; give one of them" if inside else "Give one that `cxr cv` or `cxr train` made"
+        raise ValueError(f"{run} is no run directory: it has no {CONFIG_FILE}. {advice}.")
     folds = sorted(path for path in (*run.glob("fold-*"), run / "split") if path.is_dir())
     if not folds or not (run / "metrics.json").exists() or not all((path / DONE_FILE).exists() for path in folds):
         raise ValueError(f"{run} is not finished: run the command that began it again, it continues.")

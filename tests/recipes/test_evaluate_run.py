@@ -4,6 +4,7 @@ import pytest
 from cxr_keras.data.manifest import write_manifest
 from cxr_keras.data.phantom import generate_phantom
 from cxr_keras.data.sources import build_manifest
+from cxr_keras.recipes.evaluate_run import open_finished
 from cxr_keras.runs.files import read_json
 
 
@@ -47,3 +48,13 @@ def test_a_run_is_scored_elsewhere_by_model_and_as_a_whole(cxr, tmp_path, elsewh
     (run / "fold-1" / "done.json").unlink()
     code, _, errors = cxr("evaluate", str(run), "--on", str(elsewhere), settings=())
     assert code == 2 and "not finished" in errors
+
+
+def test_a_folder_of_several_runs_is_told_from_no_run(tmp_path):
+    for seed in (0, 1):
+        (tmp_path / "seeds" / f"seed-{seed}").mkdir(parents=True)
+        (tmp_path / "seeds" / f"seed-{seed}" / "config.yaml").touch()
+    with pytest.raises(ValueError, match="It holds .*seeds/seed-0, .*seeds/seed-1; give one of them"):
+        open_finished(tmp_path / "seeds")
+    with pytest.raises(ValueError, match="Give one that `cxr cv`"):
+        open_finished(tmp_path / "absent")

@@ -239,10 +239,9 @@ def _map_layer(model: keras.Model, layer: str) -> keras.Model:
     _known_layer(model, layer)
     shape = model.get_layer(layer).output.shape
     if len(shape) != 4:
-        with_positions = [each.name for each in model.layers if len(getattr(each.output, "shape", ())) == 4]
         raise ValueError(
             f"layer {layer!r} of {model.name} has the output {tuple(shape[1:])} and no positions to draw. Layers with (h, w, c): "
-            f"{', '.join(with_positions[-12:])}."
+            f"{_layers_with_positions(model)}."
         )
     return _part(model, None, layer)
 
@@ -252,7 +251,16 @@ def _known_layer(model: keras.Model, layer: str) -> None:
     if layer not in names:
         near = difflib.get_close_matches(layer, names, n=3)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise ValueError(f"{model.name} has no layer {layer!r}.{hint} `cxr models show NAME` lists them; `features` is in every model.")
+        raise ValueError(f"{model.name} has no layer {layer!r}.{hint} Layers with (h, w, c): {_layers_with_positions(model)}.")
+
+
+def _layers_with_positions(model: keras.Model) -> str:
+    """Names of the layers with the output (h, w, c); where they are many, the last of each size, which is mostly the end of a stage."""
+    sizes = {each.name: tuple(each.output.shape[1:3]) for each in model.layers if len(getattr(each.output, "shape", ())) == 4}
+    if len(sizes) <= 30:
+        return ", ".join(sizes)
+    last = {size: name for name, size in sizes.items()}
+    return f"{', '.join(last.values())} (the last of each size, of {len(sizes)} layers)"
 
 
 def _part(model: keras.Model, start: str | None, end: str) -> keras.Model:

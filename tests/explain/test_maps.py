@@ -162,6 +162,11 @@ def test_occlusion_refuses_impossible_patches(flat_model):
 def test_layers_are_named_when_the_asked_one_does_not_do(flat_model, pooled_model):
     with pytest.raises(ValueError, match=r"no layer 'block3_con2'.*'block3_conv2'"):
         grad_cam(flat_model, layer="block3_con2")
+    with pytest.raises(ValueError, match=r"no layer 'attention'.* Layers with \(h, w, c\): .*block1_pool, .*block3_pool"):
+        grad_cam(flat_model, layer="attention")
+    deep = models_zoo.build("mini_resnet", (16, 16), 2, widths=[4, 6], blocks=4)
+    with pytest.raises(ValueError, match=r"\(h, w, c\): .*, stage1_block4_relu, features \(the last of each size, of \d\d layers\)"):
+        activation_map(deep, layer="attention")
     with pytest.raises(ValueError, match=r"'embedding' of mini_vgg has the output \(512,\) and no positions.*block3_pool"):
         activation_map(flat_model, layer="embedding")
     with pytest.raises(ValueError, match="leads around it"):

@@ -17,7 +17,7 @@ DONE_FILE = "done.json"
 
 
 @contextlib.contextmanager
-def hold_run_directory(path: Path, *, wait_seconds: float = 0.0) -> Iterator[None]:
+def hold_run_directory(path: Path, *, wait_seconds: float = 0.0, option: str = "--run") -> Iterator[None]:
     """Keep other processes out of the directory while this one works in it.
 
     The lock belongs to the open file, so the system frees it when the process ends, however it ends.
@@ -25,6 +25,7 @@ def hold_run_directory(path: Path, *, wait_seconds: float = 0.0) -> Iterator[Non
     Args:
         path: the directory; made if it is not there.
         wait_seconds: how long to wait for another process to leave.
+        option: of the command line that names another directory, for the message.
 
     Raises:
         ValueError: another process holds it.
@@ -39,11 +40,12 @@ def hold_run_directory(path: Path, *, wait_seconds: float = 0.0) -> Iterator[Non
             except BlockingIOError:
                 if time.monotonic() >= last_try:
                     raise ValueError(
-                        f"Another process is working in {path}. Wait for it, or choose another directory with --run."
+                        f"Another process is working in {path}. Wait for it, or choose another directory with {option}."
                     ) from None
                 time.sleep(0.2)
         for abandoned in path.glob(".*.partial*"):
-            abandoned.unlink()  # of a write that was killed; ours to clear, as nobody else writes here
+            if not abandoned.is_dir():  # a folder belongs to the verb that fills it, has its own lock, and may be in use
+                abandoned.unlink()  # of a write that was killed; ours to clear, as nobody else writes here
         yield
 
 

@@ -39,6 +39,13 @@ def test_a_run_killed_between_its_first_files_begins_again(tmp_path):
     assert not continued and (tmp_path / "run.json").exists()
 
 
+def test_a_folder_that_another_verb_was_filling_is_left(tmp_path):
+    (tmp_path / ".check.partial").mkdir()
+    (tmp_path / ".check.partial" / "trust.csv").touch()
+    with hold_run_directory(tmp_path):
+        assert (tmp_path / ".check.partial" / "trust.csv").exists()
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     (tmp_path / "thesis.doc").write_text("")
     with pytest.raises(ValueError, match=r"no run \(thesis.doc\)"):
@@ -55,7 +62,9 @@ def test_two_processes_do_not_share_a_run_directory(tmp_path):
     other = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(ValueError, match="Another process is working"), hold_run_directory(tmp_path):
+        with pytest.raises(ValueError, match="Another process is working.*another directory with --run"), hold_run_directory(tmp_path):
+            pass
+        with pytest.raises(ValueError, match="another directory with --out"), hold_run_directory(tmp_path, option="--out"):
             pass
     finally:
         other.kill()

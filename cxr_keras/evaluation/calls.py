@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from cxr_keras.evaluation.intervals import LEVEL, group_draws, percentile_interval
+from cxr_keras.evaluation.intervals import group_draws, groups_of_rates, interval_of_rate, interval_or_none
 
 SCORES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity", "precision", "f1")
 
@@ -29,8 +28,8 @@ def score_calls(
 ) -> dict[str, Entry]:
     """Score yes-or-no calls.
 
-    Intervals are percentiles over resamples of patients. Where all sick are found, or all healthy left alone, every resample says the
-    same, and the interval would shrink to a point; there its other end is the exact (Clopper-Pearson) bound, counted in patients.
+    Intervals are percentiles over resamples of patients, the same as those of `score_predictions`. A rate of 0 or 1 gets an exact end
+    (`interval_of_rate`), and so do the predictive values that follow from it; balanced accuracy and F1 have none there.
 
     Args:
         table: group_id and label of each image.
@@ -58,13 +57,17 @@ def score_calls(
     drawn = (
         [_scores_of_counts(weights @ counts, prevalence) for weights in group_draws(len(counts), draws=draws, seed=seed)] if several else []
     )
+    # Healthy first, as in a confusion matrix: left alone, alarms, missed, found.
+    patients = {name: int(of_class[1]) for name, of_class in groups_of_rates(counts[:, [3, 2, 1, 0]].reshape(-1, 2, 2)).items()}
+    patients["accuracy"] = len(counts)
     result = {}
     for name, values in plain.items():
-        low, high, dropped = percentile_interval(np.concatenate([block[name] for block in drawn])) if drawn else (None, None, 0)
-        value = float(values[0])
-        result[name] = {"value": None if np.isnan(value) else value, "low": low, "high": high, "dropped_draws": dropped}
-    if drawn:
-        _widen_collapsed(result, counts, prevalence)
+        samples = np.concatenate([block[name] for block in drawn]) if drawn else np.empty(0)
+        value = None if np.isnan(values[0]) else float(values[0])
+        low, high, dropped = interval_of_rate(value, samples, groups=patients[name]) if name in patients else interval_or_none(samples)
+        result[name] = {"value": value, "low": low, "high": high, "dropped_draws": dropped}
+    if drawn and prevalence is not None:
+        _bound_predictive_values(result, prevalence)
     return result
 
 
@@ -103,25 +106,12 @@ def predictive_values(sensitivity: np.ndarray, specificity: np.ndarray, prevalen
         return found / (found + alarms), alone / (alone + missed)
 
 
-def _widen_collapsed(result: dict[str, Entry], counts: np.ndarray, prevalence: float | None) -> None:
-    """Give rates of 0 or 1, and the predictive values that follow from them, an exact end in place of the point."""
-    for name, (hit, miss) in {"sensitivity": (0, 1), "specificity": (3, 2)}.items():
-        entry = result[name]
-        patients = int((counts[:, [hit, miss]].sum(axis=1) > 0).sum())
-        # (1 - LEVEL) / 2 on the one open side, as the two-sided Clopper-Pearson interval has it.
-        bound = float(stats.beta.ppf((1 - LEVEL) / 2, patients, 1)) if patients else None
-        if bound is not None and entry["value"] == 1.0:
-            entry["low"], entry["high"] = bound, 1.0
-        elif bound is not None and entry["value"] == 0.0:
-            entry["low"], entry["high"] = 0.0, 1 - bound
-    if prevalence is None:
-        return
+def _bound_predictive_values(result: dict[str, Entry], prevalence: float) -> None:
+    """Give predictive values of 1 the low end that follows from the exact end of the rate they depend on."""
     sensitivity, specificity = (result[name] for name in ("sensitivity", "specificity"))
     if sensitivity["value"] and specificity["value"] == 1.0 and specificity["low"] is not None:
-        result[AT_PREVALENCE[0]]["low"] = float(
-            predictive_values(np.array([sensitivity["value"]]), np.array([specificity["low"]]), prevalence)[0][0]
-        )
+        low = predictive_values(np.array([sensitivity["value"]]), np.array([specificity["low"]]), prevalence)[0][0]
+        result[AT_PREVALENCE[0]] |= {"low": float(low), "high": 1.0}
     if specificity["value"] and sensitivity["value"] == 1.0 and sensitivity["low"] is not None:
-        result[AT_PREVALENCE[1]]["low"] = float(
-            predictive_values(np.array([sensitivity["low"]]), np.array([specificity["value"]]), prevalence)[1][0]
-        )
+        low = predictive_values(np.array([sensitivity["low"]]), np.array([specificity["value"]]), prevalence)[1][0]
+        result[AT_PREVALENCE[1]] |= {"low": float(low), "high": 1.0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import stats
 
 LEVEL = 0.95
 """Coverage of every interval."""
@@ -57,3 +58,59 @@ def percentile_interval(samples: np.ndarray, *, level: float = LEVEL) -> tuple[f
         return None, None, dropped
     low, high = np.quantile(kept, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high), dropped
+
+
+def interval_of_rate(value: float | None, samples: np.ndarray, *, groups: int) -> tuple[float | None, float | None, int]:
+    """Percentile interval of a share of images, with an exact end where the share is 0 or 1.
+
+    There every resample says the same and the percentiles would shrink to a point; the open end is the exact (Clopper-Pearson) bound,
+    counted in groups, which is the careful reading, because images of one patient may agree.
+
+    Args:
+        value: the share on all images, None or nan where it is undefined.
+        samples: as for `percentile_interval`; empty for no interval.
+        groups: groups (patients) with an image in the denominator.
+
+    Returns:
+        As `percentile_interval`.
+    """
+    low, high, dropped = percentile_interval(samples)
+    if not len(samples) or not groups or value not in (0, 1):
+        return low, high, dropped
+    # (1 - LEVEL) / 2 on the one open side, as the two-sided Clopper-Pearson interval has it.
+    bound = float(stats.beta.ppf((1 - LEVEL) / 2, groups, 1))
+    return (bound, 1.0, dropped) if value == 1 else (0.0, 1 - bound, dropped)
+
+
+def interval_or_none(samples: np.ndarray) -> tuple[float | None, float | None, int]:
+    """Percentile interval of a score that has no exact one, such as F1 or AUROC: none where it is a point, which would feign certainty.
+
+    Args:
+        samples: as for `percentile_interval`.
+
+    Returns:
+        As `percentile_interval`.
+    """
+    low, high, dropped = percentile_interval(samples)
+    # 1e-12: sums of weights leave rounding errors.
+    if low is None or high is None or high - low < 1e-12:
+        return None, None, dropped
+    return low, high, dropped
+
+
+def groups_of_rates(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """Count the groups in the denominator of each class's rates.
+
+    Args:
+        confusion: (groups, k, k), confusion matrix of each group, true class by row.
+
+    Returns:
+        sensitivity, specificity and precision -> int64 (k,), groups with an image of the class, of another class, called the class.
+    """
+    of_class, called = confusion.sum(axis=2), confusion.sum(axis=1)
+    others = of_class.sum(axis=1, keepdims=True) - of_class
+    return {
+        "sensitivity": (of_class > 0).sum(axis=0),
+        "specificity": (others > 0).sum(axis=0),
+        "precision": (called > 0).sum(axis=0),
+    }

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxr_keras.evaluation.intervals import DRAWS, LEVEL, group_draws, percentile_interval
+from cxr_keras.evaluation.intervals import DRAWS, LEVEL, group_draws, groups_of_rates, interval_of_rate, interval_or_none
 from cxr_keras.evaluation.predictions import class_names, probability_columns, validate_predictions
 from cxr_keras.evaluation.weighted import CALIBRATION_BINS, PER_CLASS, Scores, Terms, prepare, weighted_scores
 
@@ -26,6 +26,8 @@ DEFINITIONS = {
     "macro mean over such a score; scikit-learn would put 0",
     "interval": "percentiles over bootstrap resamples of patients; resamples where the score is undefined are dropped and "
     "counted, and above half dropped there is no interval",
+    "interval of a perfect score": "where accuracy, sensitivity, specificity or precision is 0 or 1 every resample says the same, and the "
+    "open end is the exact (Clopper-Pearson) bound, counted in patients; other scores have no interval where every resample says the same",
     "folds": "mean and sample standard deviation (n - 1) of the scores of single folds, over the folds where it is defined",
 }
 """What the numbers mean, written beside them into metrics.json."""
@@ -58,6 +60,7 @@ def score_predictions(table: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0,
     terms = terms_of(table, names)
     plain = weighted_scores(terms, np.ones((1, terms.n_groups)))
     sampled = _resample(terms, draws=draws, seed=seed)
+    of_all, of_classes = _groups_of_rates(terms)
     confusion = plain.confusion[0].astype(int)
     return {
         "n_images": len(table),
@@ -65,10 +68,13 @@ def score_predictions(table: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0,
         "classes": list(names),
         "positive_class": names[-1] if len(names) == 2 else None,
         "interval": {"method": "patient-level percentile bootstrap", "level": LEVEL, "draws": draws, "seed": seed},
-        "scores": {name: _entry(plain.overall[name][0], sampled.overall[name]) for name in plain.overall},
+        "scores": {name: _entry(plain.overall[name][0], sampled.overall[name], groups=of_all.get(name)) for name in plain.overall},
         "per_class": {
             label: {"support": int(confusion[index].sum())}
-            | {name: _entry(plain.per_class[name][0, index], sampled.per_class[name][:, index]) for name in PER_CLASS}
+            | {
+                name: _entry(plain.per_class[name][0, index], sampled.per_class[name][:, index], groups=of_classes[index].get(name))
+                for name in PER_CLASS
+            }
             for index, label in enumerate(names)
         },
         "confusion_matrix": confusion.tolist(),
@@ -100,8 +106,17 @@ def _resample(terms: Terms, *, draws: int, seed: int) -> Scores:
     )
 
 
-def _entry(value: float, samples: np.ndarray) -> dict[str, Any]:
-    low, high, dropped = percentile_interval(samples)
+def _groups_of_rates(terms: Terms) -> tuple[dict[str, int], list[dict[str, int]]]:
+    """Groups in the denominator of the overall rates, and of those of each class; other scores are no rates and are left out."""
+    k = terms.n_classes
+    counted = groups_of_rates(terms.sums[:, : k * k].reshape(-1, k, k))
+    # Weighted by how often the classes occur, their sensitivities are the accuracy.
+    overall = dict.fromkeys(("accuracy", "weighted_sensitivity"), terms.n_groups)
+    return overall, [{name: int(of_classes[index]) for name, of_classes in counted.items()} for index in range(k)]
+
+
+def _entry(value: float, samples: np.ndarray, *, groups: int | None) -> dict[str, Any]:
+    low, high, dropped = interval_or_none(samples) if groups is None else interval_of_rate(value, samples, groups=groups)
     return {"value": _plain(value), "low": low, "high": high, "dropped_draws": dropped}
 
 

@@ -4,6 +4,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
+from cxr_keras.evaluation import score_predictions
 from cxr_keras.evaluation.calls import predictive_values, score_calls
 
 
@@ -57,6 +58,22 @@ def test_no_error_at_all_is_no_certainty():
     assert scores["npv_at_prevalence"]["low"] < scores["npv_at_prevalence"]["value"] == 1.0
     nothing_found = score_calls(table, np.zeros(60, bool), positive="pneumonia", draws=100, seed=0)
     assert nothing_found["sensitivity"]["high"] == pytest.approx(1 - exact) and nothing_found["precision"]["value"] is None
+
+
+@pytest.mark.parametrize("right", [0.8, 1.0, 0.0])
+def test_a_rate_has_one_interval_whoever_computes_it(right):
+    table, called, _ = calls(80, right=right)
+    columns = {"image_id": [f"i{k}" for k in range(80)], "fold": 0, "p_normal": np.where(called, 0.1, 0.9)}
+    every = score_predictions(table.assign(**columns, p_pneumonia=np.where(called, 0.9, 0.1)), draws=100)
+    of_calls = score_calls(table, called, positive="pneumonia", draws=100, seed=0)
+    for name in ("sensitivity", "specificity", "precision", "f1"):
+        assert of_calls[name] == pytest.approx(every["per_class"]["pneumonia"][name]), name
+    for name in ("accuracy", "balanced_accuracy"):
+        assert of_calls[name] == pytest.approx(every["scores"][name]), name
+    if right == 1.0:
+        assert of_calls["accuracy"]["low"] == pytest.approx(0.025 ** (1 / 40)) and of_calls["accuracy"]["high"] == 1.0
+        assert 0.8 < of_calls["precision"]["low"] < 1 and of_calls["f1"]["low"] is None and of_calls["balanced_accuracy"]["high"] is None
+        assert every["scores"]["auroc"]["low"] is None and every["scores"]["weighted_sensitivity"] == every["scores"]["accuracy"]
 
 
 @pytest.mark.parametrize("prevalence", [0.0, 1.0, 30])

@@ -46,7 +46,7 @@ def _rich_bar(iterable: Iterable[Item], total: int, description: str, unit: str)
         for count, item in enumerate(iterable, start=1):
             yield item
             rate = count / max(time.monotonic() - started, 1e-6)
-            progress.update(task, completed=count, rate=f"{rate:,.0f}/s")
+            progress.update(task, completed=count, rate=f"{_shown(rate)}/s")
 
 
 def _plain_lines(iterable: Iterable[Item], total: int, description: str, unit: str) -> Iterator[Item]:
@@ -59,7 +59,12 @@ def _plain_lines(iterable: Iterable[Item], total: int, description: str, unit: s
             last = now
             rate = count / (now - started)
             left = (total - count) / rate
-            print(f"{description}: {count:,} of {total:,} {unit}, {rate:,.0f}/s, {left:,.0f} s left", file=sys.stderr)
+            print(f"{description}: {count:,} of {total:,} {unit}, {_shown(rate)}/s, {left:,.0f} s left", file=sys.stderr)
     seconds = time.monotonic() - started
     if count:
         print(f"{description}: {count:,} {unit} in {seconds:,.1f} s", file=sys.stderr)
+
+
+def _shown(rate: float) -> str:
+    """Slow work has digits too: "0.42", "3.1", "120"."""
+    return f"{rate:.2g}" if rate < 10 else f"{rate:,.0f}"

@@ -20,7 +20,7 @@ from cxr_keras.cli import weights as weights_commands
 from cxr_keras.startup import start_backend
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Chest X-ray classification with Keras.")
-app.add_typer(data_commands.app, name="data", help="Fetch, build, check, flag and draw image sets.")
+app.add_typer(data_commands.app, name="data", help="Fetch, build, check and flag image sets.")
 app.add_typer(weights_commands.app, name="weights", help="Convert weights of other programs.")
 app.add_typer(config_commands.app, name="configs")
 app.add_typer(model_commands.app, name="models")
@@ -168,10 +168,13 @@ def compare(
 def report(
     runs: Annotated[list[Path], typer.Argument(help="A finished run; or several, or a folder of several, which are then compared.")],
     out: Annotated[Path | None, typer.Option(help="The HTML file; default report.html in the run, or beside the first of several.")] = None,
-    mistakes: Annotated[int, typer.Option(min=0, help="Wrong predictions shown with maps, which loads the models; 0 for none.")] = 8,
+    mistakes: Annotated[
+        int | None, typer.Option(min=0, max=40, help="Wrong predictions of one run shown with maps; default the run's setting; 0 for none.")
+    ] = None,
 ) -> None:
     """Write one self-contained HTML file about a finished run: summary, data, figures, scores, mistakes, the paper beside it, origin."""
-    start_backend()
+    if mistakes != 0:  # maps need the models
+        start_backend()
     from cxr_keras.recipes.report import report as report_recipe
 
     print(f"Written to {report_recipe(runs, out=out, mistakes=mistakes)}")

@@ -13,9 +13,7 @@ from cxr_keras.startup import start_backend
 
 def predict(
     export: Annotated[Path, typer.Argument(help="A folder that `cxr export RUN` made.")],
-    paths: Annotated[
-        list[str], typer.Argument(help="Files (JPEG, PNG, DICOM), folders, patterns, CSV tables with a column path.")
-    ],
+    paths: Annotated[list[str], typer.Argument(help="Files (JPEG, PNG, DICOM), folders, patterns, CSV tables with a column path.")],
     out: Annotated[Path, typer.Option(help="File of the rows.")] = Path("predictions.csv"),
     format_name: Annotated[str | None, typer.Option("--format", help="csv or jsonl; default by the name of --out.")] = None,
     maps: Annotated[Path | None, typer.Option(help="Folder for a picture an image with its class activation map.")] = None,

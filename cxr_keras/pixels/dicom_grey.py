@@ -10,6 +10,7 @@ Everything stays in floating point, so the fine levels of 10 to 16 bits survive 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -161,4 +162,7 @@ def _number(value: Any, default: float) -> float:
     """Give the first of one or several decimal numbers."""
     if value is None or value == "":
         return default
-    return float(value[0] if hasattr(value, "__len__") and not isinstance(value, str) else value)
+    number = float(value[0] if hasattr(value, "__len__") and not isinstance(value, str) else value)
+    if not math.isfinite(number):
+        raise Refused("a slope, intercept or window of it is no finite number")
+    return number

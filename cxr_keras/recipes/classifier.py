@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxr_keras.config.loader import read_config
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.manifest import read_manifest
 from cxr_keras.features.inner_folds import grouped_splits
@@ -18,8 +19,8 @@ from cxr_keras.recipes.fixed_network import idle_parameters
 from cxr_keras.recipes.parts import parts_of
 from cxr_keras.reporting import save_figure
 from cxr_keras.reporting.grid import grid_figure, grid_table
-from cxr_keras.reporting.tables import render_markdown, render_text
-from cxr_keras.runs.directory import DONE_FILE
+from cxr_keras.reporting.tables import Table, render_markdown, render_text
+from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import read_json, write_csv, write_text
 from cxr_keras.runs.jobs import Job
 
@@ -88,6 +89,22 @@ def classifier_provenance(config: RunConfig, fold_folders: Sequence[Path]) -> di
     return {"epochs": f"none; {parameter} {span}", "training": f"features {shared / 60:.1f} min, classifier {fits / 60:.1f} min"}
 
 
+def grid_tables(folder: Path) -> list[Table]:
+    """Tabulate the grid search of a finished run's folds; empty for a network's run."""
+    config = read_config(folder / CONFIG_FILE)
+    if config.classifier is None:
+        return []
+    settings = search_settings(config)
+    curves, chosen = _read_grid(sorted(path.parent for path in folder.glob(f"*/{GRID_FILE}")), settings.kind.parameter)
+    return [grid_table(curves, chosen, parameter=settings.kind.parameter, choose_by=settings.score)]
+
+
+def _read_grid(fold_folders: Sequence[Path], parameter: str) -> tuple[dict[str, pd.DataFrame], dict[str, float]]:
+    """The curve of each fold, and the value that it chose."""
+    curves = {path.name: pd.read_csv(path / GRID_FILE) for path in fold_folders}
+    return curves, {path.name: read_json(path / DONE_FILE)["chosen"][parameter] for path in fold_folders}
+
+
 def finish_classifier(config: RunConfig, folder: Path, fold_folders: Sequence[Path]) -> dict[str, Any]:
     """Write the grid of all folds as table and figure, add what was chosen to `summary.md`, and remove what only the fits needed.
 
@@ -103,14 +120,13 @@ def finish_classifier(config: RunConfig, folder: Path, fold_folders: Sequence[Pa
         return {}
     settings = search_settings(config)
     parameter = settings.kind.parameter
-    curves = {path.name: pd.read_csv(path / GRID_FILE) for path in fold_folders}
-    chosen = {path.name: read_json(path / DONE_FILE)["chosen"][parameter] for path in fold_folders}
+    curves, chosen = _read_grid(fold_folders, parameter)
     write_csv(
         folder / GRID_FILE, pd.concat([curve.assign(fold=name, chosen=curve[parameter] == chosen[name]) for name, curve in curves.items()])
     )
     figure = grid_figure(curves, chosen, parameter=parameter, choose_by=settings.score, title=f"{config.name}: grid search")
     save_figure(figure, folder / "figures" / "grid.png", svg=True)
-    table = grid_table(curves, chosen, parameter=parameter, choose_by=settings.score)
+    [table] = grid_tables(folder)
     summary = folder / "summary.md"
     text = summary.read_text(encoding="utf-8")
     if table.title not in text:

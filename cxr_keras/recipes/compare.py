@@ -220,7 +220,7 @@ def _pairs(runs: Sequence[FinishedRun], *, all_pairs: bool, draws: int | None, s
             continue
         unpaired.append(f"{other.name} and {first.name} are not paired: {why}. Their scores stand side by side, without a test.")
         rows.append({"kind": "unpaired", "run": other.name, "against": first.name, "reasons": why} | _provenance(other))
-        if len(class_names(first.predictions)) == 2:
+        if len(class_names(first.predictions)) == 2 and _share_nothing(first.predictions, other.predictions):
             found, gap_shown = _gap(first, other, draws=draws, seed=seed)
             rows += found
             gaps.append(gap_shown)
@@ -235,6 +235,12 @@ def _pairs(runs: Sequence[FinishedRun], *, all_pairs: bool, draws: int | None, s
     told = PAIRED_DEFINITIONS | {"draws": f"{draws or draws_for(len(pairs)):,} resamples of patients, seed {seed}"}
     section = paired_section(differences, unpaired=unpaired, definitions=told, phantom=reference.conditions.phantom)
     return rows + differences, [section, *gaps]
+
+
+def _share_nothing(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    """Whether two prediction tables have no image, file or patient in common, so that they can be resampled apart."""
+    columns = [name for name in ("image_id", "group_id", "sha256") if name in first and name in second]
+    return not any(set(first[name].dropna()) & set(second[name].dropna()) for name in columns)
 
 
 def _gap(first: FinishedRun, second: FinishedRun, *, draws: int | None, seed: int) -> tuple[list[dict[str, Any]], Section]:

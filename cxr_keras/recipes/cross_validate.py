@@ -11,7 +11,7 @@ from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.folds import check_folds, make_folds, read_folds, split_by_group, write_folds
 from cxr_keras.recipes.bozickovic import initial_epochs
 from cxr_keras.recipes.classifier import classifier_jobs
-from cxr_keras.recipes.run import finish_run, fold_job, open_run
+from cxr_keras.recipes.run import close_run, finish_run, fold_job, open_run
 from cxr_keras.runs.directory import hold_run_directory
 from cxr_keras.runs.jobs import run_jobs
 
@@ -46,7 +46,9 @@ def cross_validate(config: RunConfig, folder: str | Path, *, workers: int = 1) -
             label = f"fold {fold + 1} of {config.cross_validation.folds}"
             jobs.append(fold_job(folder / f"fold-{fold}", folder, parts, fold=fold, label=label, epochs=epochs))
         run_jobs(classifier_jobs(jobs, config), workers=workers)
-        return finish_run(config, folder, [job.folder for job in jobs], verb="cv", manifest=manifest)
+        scores = finish_run(config, folder, [job.folder for job in jobs], verb="cv", manifest=manifest)
+        close_run(config, folder, manifest=manifest)
+        return scores
 
 
 def parts_of_fold(manifest: pd.DataFrame, folds: dict[str, int], fold: int, *, config: RunConfig) -> pd.Series:

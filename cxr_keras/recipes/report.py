@@ -19,28 +19,29 @@ REPORT_FILE = "report.html"
 MOST_BYTES = 5_000_000
 """A report that grew beyond it could not be mailed; pictures are then left out, the last ones first."""
 
-MISTAKES = 8
-"""Wrong predictions that are shown with maps unless told otherwise, those first that the model is surest of."""
 
-
-def report(folders: Sequence[str | Path], *, out: str | Path | None = None, mistakes: int = MISTAKES) -> Path:
+def report(folders: Sequence[str | Path], *, out: str | Path | None = None, mistakes: int | None = None) -> Path:
     """Write one self-contained HTML file.
 
     Args:
         folders: one run directory, or several (or a folder of several), which are then compared.
         out: the file; by default `report.html` in the run, or beside the first of several runs.
-        mistakes: how many wrong predictions of a single run are shown with maps, which loads its models; 0 for none.
+        mistakes: how many wrong predictions of a single run are shown with maps, which loads its models; 0 for none, and by default what
+            the run's `evaluation.mistakes_shown` says.
 
     Returns:
         The file.
 
     Raises:
-        ValueError: a folder is no finished run, or runs of other classes are to be compared.
+        ValueError: a folder is no finished run, runs of other classes are to be compared, or mistakes of several runs are asked for.
     """
     runs = read_runs(folders)
+    if len(runs) > 1 and mistakes:
+        raise ValueError(f"mistakes are shown in the report of one run, and {len(runs)} were given; leave --mistakes out.")
     path = Path(out) if out is not None else default_path(folders, runs)
     if len(runs) == 1:
-        sections, title = run_sections(runs[0], mistakes=mistakes), title_of(runs[0])
+        shown = read_config(runs[0].folder / CONFIG_FILE).evaluation.mistakes_shown if mistakes is None else mistakes
+        sections, title = run_sections(runs[0], mistakes=shown), title_of(runs[0])
     else:
         _, compared, _ = compare_runs(runs)
         sections, title = compared, "Report of several runs"

@@ -15,12 +15,13 @@ from cxr_keras.data.groups import count_copies
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import manifest_digest, read_manifest
 from cxr_keras.evaluation.predictions import PROBABILITY_PREFIX
+from cxr_keras.recipes.classifier import grid_tables
 from cxr_keras.recipes.compare import paper_sections
 from cxr_keras.recipes.data import BAD_FILES
 from cxr_keras.recipes.finished_runs import FinishedRun
 from cxr_keras.recipes.weights import PARTS_FILE
 from cxr_keras.reporting import all_tables
-from cxr_keras.reporting.sections import PHANTOM_REMARK, PHANTOM_TITLE, Card, Listing, Picture, Section
+from cxr_keras.reporting.sections import PHANTOM_TITLE, Card, Listing, Picture, Section
 from cxr_keras.reporting.tables import Table, format_value, label_of
 from cxr_keras.runs.directory import CONFIG_FILE
 from cxr_keras.runs.files import file_sha256, read_json
@@ -39,7 +40,7 @@ FIGURES = (
     ("calibration", "Calibration"),
     ("probabilities", "Predicted probabilities"),
     ("learning_curves", "Learning curves"),
-    ("grid_curve", "Grid search"),
+    ("grid", "Grid search"),
 )
 """Files in a run's folder `figures`, in the order in which they are read."""
 
@@ -59,7 +60,7 @@ def run_sections(run: FinishedRun, *, mistakes: int) -> list[Section]:
     """Everything a report says of one run, in the order in which it is read."""
     manifest = read_manifest(run.folder / "manifest.csv")
     phantom = run.conditions.phantom
-    tables = all_tables(run.scores, provenance=run.provenance, name=run.name)
+    tables = [*all_tables(run.scores, provenance=run.provenance, name=run.name), *grid_tables(run.folder)]
     sections = [
         summary_section(run, manifest),
         data_section(run, manifest),
@@ -79,8 +80,11 @@ def summary_section(run: FinishedRun, manifest: pd.DataFrame) -> Section:
     points = [point for point in scores.get("operating_points") or () if point["scores"] is not None and point["name"] != "0.5"]
     if points:
         chosen = points[-1]
+        lowest, highest = min(chosen["thresholds"].values()), max(chosen["thresholds"].values())
+        # Each fold has its own threshold, chosen on the others; the locked one is for images of elsewhere.
+        at = f"{lowest:.3f}" if lowest == highest else f"{lowest:.3f} to {highest:.3f}"
         cards += [
-            Card(f"{label_of(name)} at threshold {chosen['locked']:.3f}", *_value_and_interval(chosen["scores"][name]))
+            Card(f"{label_of(name)} at threshold {at}", *_value_and_interval(chosen["scores"][name]))
             for name in ("sensitivity", "specificity")
         ]
     lead = (
@@ -92,7 +96,7 @@ def summary_section(run: FinishedRun, manifest: pd.DataFrame) -> Section:
     phantom = run.conditions.phantom
     return Section(
         PHANTOM_TITLE if phantom else "Summary",
-        lead=f"{PHANTOM_REMARK} {lead}" if phantom else lead,
+        lead=lead,
         cards=tuple(cards),
         points=tuple(warnings_of(run, manifest)),
         remarks=tuple(remarks),
@@ -192,18 +196,18 @@ def mistake_pictures(run: FinishedRun, image_ids: Sequence[str]) -> tuple[list[P
     from cxr_keras.recipes.explain_maps import columns_to_explain, map_images, map_picture, method_maker
     from cxr_keras.reporting.maps import map_figure
 
+    pictures: list[Picture] = []
     try:
         held_out = held_out_images(run.folder)
-    except ValueError as error:
+        chosen = held_out.with_table(held_out.table.set_index("image_id").loc[list(image_ids)].reset_index())
+        columns = columns_to_explain(chosen.table, chosen.classes, class_name=None)
+        for batch in map_images(chosen, method_maker(METHOD, layer=None), columns):
+            for index in range(len(batch.rows)):
+                picture = map_picture(chosen, batch, index, method=METHOD)
+                title = f"{picture.image_id}: label {picture.label}, predicted {picture.predicted}"
+                pictures.append(Picture(title, png_of(map_figure(picture)), "image/png", small=True))
+    except (ValueError, OSError) as error:  # models not kept, or images that lie elsewhere by now: the figures are there all the same
         return [], f"No maps: {error}"
-    chosen = held_out.with_table(held_out.table.set_index("image_id").loc[list(image_ids)].reset_index())
-    columns = columns_to_explain(chosen.table, chosen.classes, class_name=None)
-    pictures = []
-    for batch in map_images(chosen, method_maker(METHOD, layer=None), columns):
-        for index in range(len(batch.rows)):
-            picture = map_picture(chosen, batch, index, method=METHOD)
-            title = f"{picture.image_id}: label {picture.label}, predicted {picture.predicted}"
-            pictures.append(Picture(title, png_of(map_figure(picture)), "image/png", small=True))
     return pictures, "HiResCAM of the predicted class: what spoke for the wrong answer. Each map is scaled to its own highest value."
 
 

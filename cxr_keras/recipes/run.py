@@ -83,7 +83,7 @@ def fold_job(folder: Path, run_directory: Path, parts: pd.Series, **arguments: A
 
 
 def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, verb: str, manifest: pd.DataFrame) -> dict[str, Any]:
-    """Pool the folds' predictions, score them, draw the figures and print the table.
+    """Pool the folds' predictions, score them, draw the figures and print the table; `close_run` comes last.
 
     Returns:
         The scores, as in `metrics.json`.
@@ -112,10 +112,14 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
     if holds_phantoms(manifest):
         scores["thumbnail_baseline"] = _thumbnail_logistic_regression(config, manifest, predictions)
         write_json(folder / "metrics.json", scores)
-    report([folder], mistakes=config.evaluation.mistakes_shown)
+    return scores
+
+
+def close_run(config: RunConfig, folder: Path, *, manifest: pd.DataFrame) -> None:
+    """Write the report, which says all there is to say of the run by now, and tell where everything lies."""
+    report([folder])
     print(f"Everything lies in {folder}; read {REPORT_FILE} first")
     announce_phantom(config, manifest)
-    return scores
 
 
 def provenance_of(config: RunConfig, folder: Path, fold_folders: list[Path], *, manifest: pd.DataFrame, verb: str) -> dict[str, str]:

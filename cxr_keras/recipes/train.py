@@ -12,7 +12,7 @@ from cxr_keras.data.folds import official_halves, official_split, split_by_group
 from cxr_keras.evaluation import read_predictions, score_predictions
 from cxr_keras.recipes.classifier import classifier_jobs
 from cxr_keras.recipes.readings import ledger_of, note_reading
-from cxr_keras.recipes.run import finish_run, fold_job, open_run
+from cxr_keras.recipes.run import close_run, finish_run, fold_job, open_run
 from cxr_keras.runs.directory import hold_run_directory
 from cxr_keras.runs.files import read_json, write_json
 from cxr_keras.runs.jobs import run_jobs
@@ -44,6 +44,7 @@ def train(config: RunConfig, folder: str | Path) -> dict[str, Any]:
         scores = finish_run(config, folder, [job.folder], verb="train", manifest=manifest)
         if config.split.kind != "grouped":
             _note_readings(config, folder, parts, scores)
+        close_run(config, folder, manifest=manifest)
         return scores
 
 

@@ -131,7 +131,7 @@ def gap_section(
         "gap": "gap: the first minus the second",
         "prevalence": f"of it prevalence: {prevalences[0]:.3f} of the images positive there, {prevalences[1]:.3f} here",
         "threshold": f"of it threshold, at most: 0.5 instead of {best_threshold:.3f}, the best for these very images",
-        "rest": "of it the rest: the network ranks these images worse",
+        "rest": f"of it the rest: {second} ranks its images worse",
     }
     body = tuple((meanings[name], format_value(dict(zip(("value", "low", "high"), entry, strict=True)))) for name, entry in values.items())
     note = (

@@ -107,7 +107,7 @@ def learning_curves_figure(
             axes.set_ylabel(label)
             axes.grid(True)
             axes.set_xlim(left=0.5)
-            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
         panels[0].set_ylim(bottom=0)
         panels[0].legend(loc="best")
         first, last = histories[0][0], histories[-1][0]

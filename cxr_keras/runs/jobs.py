@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +27,11 @@ SECONDS_FOR_AN_ORPHAN_TO_END = 10.0
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 """What limits the threads of numerical libraries and of TensorFlow."""
+
+GPU_VARIABLE = "CUDA_VISIBLE_DEVICES"
+
+SECONDS_BEFORE_FORWARDING = 2.0
+"""After an interruption; by then a job that the terminal has interrupted too is on its way out."""
 
 
 class JobFailed(Exception):
@@ -86,15 +92,18 @@ def run_jobs(jobs: Sequence[Job], *, workers: int = 1) -> None:
     interrupted = False
     while running or (waiting and not failed and not interrupted):
         if not failed and not interrupted:
-            for job in [job for job in waiting if all((folder / DONE_FILE).exists() for folder in job.after)][: len(places)]:
+            ready = [job for job in waiting if all((folder / DONE_FILE).exists() for folder in job.after)][: len(places)]
+            at_a_time = len(running) + len(ready)
+            for job in ready:
                 waiting.remove(job)
                 place = places.pop(0)
-                running[_start(job, _share(place, workers))] = (job, place)
+                running[_start(job, place=place, at_a_time=at_a_time)] = (job, place)
         try:
             process = _first_to_end(running)
         except KeyboardInterrupt:
-            # The terminal sends Ctrl-C to all of them; a job needs a moment to stop at a resumable point.
+            # A terminal sends Ctrl-C to the jobs too; who stops this process alone means them as well. They need a moment.
             interrupted = True
+            threading.Timer(SECONDS_BEFORE_FORWARDING, _interrupt, args=(list(running),)).start()
             continue
         job, place = running.pop(process)
         places.append(place)
@@ -110,21 +119,29 @@ def run_jobs(jobs: Sequence[Job], *, workers: int = 1) -> None:
         raise failed
 
 
-def _start(job: Job, shared: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(job: Job, *, place: int, at_a_time: int) -> subprocess.Popen[bytes]:
     write_json(job.folder / "job.json", {"call": job.call, "arguments": job.arguments, "before": job.before})
     command = [sys.executable, "-m", "cxr_keras.runs.jobs", str(job.folder), str(os.getpid())]
-    return subprocess.Popen(command, env=shared | os.environ | job.environment)
+    threads, gpu = _share(place, at_a_time)
+    return subprocess.Popen(command, env=threads | os.environ | gpu | job.environment)
 
 
-def _share(place: int, workers: int) -> dict[str, str]:
-    """Variables that give the worker at `place` its share of cores and GPUs; the user's own go before them."""
-    if workers == 1:
-        return {}
+def _share(place: int, at_a_time: int) -> tuple[dict[str, str], dict[str, str]]:
+    """Variables that give a job its share of cores, before which the user's own go, and its GPU of those that may be used."""
+    if at_a_time == 1:
+        return {}, {}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    shared = dict.fromkeys(THREAD_VARIABLES, str(max(1, cores // workers)))
-    if gpus := len(list(Path("/proc/driver/nvidia/gpus").glob("*"))):
-        shared["CUDA_VISIBLE_DEVICES"] = str(place % gpus)
-    return shared
+    given = os.environ.get(GPU_VARIABLE)
+    found = range(len(list(Path("/proc/driver/nvidia/gpus").glob("*"))))
+    gpus = [part for part in given.split(",") if part] if given is not None else [str(number) for number in found]
+    return dict.fromkeys(THREAD_VARIABLES, str(max(1, cores // at_a_time))), {GPU_VARIABLE: gpus[place % len(gpus)]} if gpus else {}
+
+
+def _interrupt(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """Send SIGINT to those that still run."""
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
 
 
 def _first_to_end(running: Iterable[subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:

@@ -11,6 +11,7 @@ def test_the_official_test_labels_are_read_once_and_noted(cxr, tmp_path):
     ledger = pd.read_csv(tmp_path / "runs" / "test_readings.csv")
     assert len(ledger) == 1 and ledger["run"][0] == "runs/mini_vgg-train"
     run = tmp_path / "runs" / "mini_vgg-train"
+    assert "Official test labels were read; this was reading 1" in (run / "report.html").read_text()
     parts = pd.read_csv(run / "split" / "parts.csv").set_index("image_id")["part"]
     predictions = pd.read_csv(run / "predictions.csv")
     assert set(predictions["image_id"]) == set(parts.index[parts == "test"])

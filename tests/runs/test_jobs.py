@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import pytest
 from cxr_keras.runs.directory import hold_run_directory
 from cxr_keras.runs.failures import INTERRUPTED, NO_SPACE, USER_ERROR
 from cxr_keras.runs.files import read_json, write_json
-from cxr_keras.runs.jobs import Job, JobFailed, main, run_jobs
+from cxr_keras.runs.jobs import Job, JobFailed, _share, main, run_jobs
 
 CALL = "job_functions:{}"
 
@@ -122,7 +123,8 @@ def test_several_workers_share_the_cores_and_wait_for_what_comes_first(job, monk
     assert min(times[name]["began"] for name in "bcd") >= times["first"]["ended"]
     assert times["c"]["began"] < times["b"]["ended"] and times["d"]["began"] >= min(times["b"]["ended"], times["c"]["ended"])
     cores = len(os.sched_getaffinity(0))
-    assert {found["threads"] for found in times.values()} == {str(max(1, cores // 2))}
+    assert times["first"]["threads"] is None  # alone, it has all cores
+    assert {times[name]["threads"] for name in "bcd"} == {str(max(1, cores // 2))}
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     run_jobs([job("slow", folder="mine"), job("slow", folder="mine too")], workers=2)
     assert read_json(job("slow", folder="mine").folder / "done.json")["threads"] == "7"
@@ -135,3 +137,25 @@ def test_after_a_failure_running_jobs_end_and_no_other_starts(job):
     assert jobs[1].done and not jobs[2].done
     with pytest.raises(ValueError, match="got 0"):
         run_jobs(jobs, workers=0)
+
+
+def test_an_interruption_of_the_run_alone_reaches_its_jobs(job, tmp_path):
+    waiting = job("wait")
+    code = (
+        "from pathlib import Path; from cxr_keras.runs.jobs import Job, run_jobs;"
+        f"run_jobs([Job({waiting.call!r}, Path({str(waiting.folder)!r}), {{'value': 1}})])"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    while not (waiting.folder / "began").exists():
+        assert run.poll() is None
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=30) != 0  # the job would sleep for a minute
+
+
+def test_gpus_that_the_user_gave_are_shared_out(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    assert [_share(place, 3)[1] for place in range(3)] == [{"CUDA_VISIBLE_DEVICES": number} for number in ("4", "6", "4")]
+    assert _share(0, 1) == ({}, {})
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # none, on purpose
+    assert _share(1, 2)[1] == {}

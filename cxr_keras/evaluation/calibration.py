@@ -20,9 +20,12 @@ from cxr_keras.evaluation.intervals import DRAWS, group_draws, percentile_interv
 from cxr_keras.evaluation.predictions import class_names, probability_columns
 from cxr_keras.evaluation.reliability import reliability
 from cxr_keras.evaluation.scores import terms_of
-from cxr_keras.evaluation.weighted import LEAST_PROBABILITY, calibration_scores
+from cxr_keras.evaluation.weighted import CALIBRATION_BINS, LEAST_PROBABILITY, WITHOUT_INTERVAL, bins_of, calibration_scores
 
 SCORES = ("expected_calibration_error", "brier", "log_loss")
+
+LABELINGS = 200
+"""Times that labels are drawn for the calibration error of a calibrated model; its mean is then known within about 2 %."""
 
 LOWEST, HIGHEST = 0.05, 20.0
 """Range of temperatures. Rows that are all told right would want T = 0, which makes every probability 0 or 1."""
@@ -150,17 +153,44 @@ def describe_calibration(table: pd.DataFrame, scaled: pd.DataFrame | None, *, dr
 
     Returns:
         fitted_on, temperatures and locked, all None here; scores {before, after, difference -> {name of `SCORES`: {value, low, high,
-        dropped_draws}}}, after and difference only with `scaled`; reliability {before, after -> as `reliability` gives it}.
+        dropped_draws}}}, after and difference only with `scaled`, the calibration error without low and high; error_if_calibrated {before,
+        after -> as `error_if_calibrated` gives it}; reliability {before, after -> as `reliability` gives it}.
     """
     classes = class_names(table)
     samples = {"before": _sampled(table, classes, draws=draws, seed=seed)}
     shown = {"before": reliability(table, draws=draws, seed=seed)}
+    expected = {"before": error_if_calibrated(table, seed=seed)}
     if scaled is not None:
         samples["after"] = _sampled(scaled, classes, draws=draws, seed=seed)
         samples["difference"] = {name: samples["after"][name] - samples["before"][name] for name in SCORES}
         shown["after"] = reliability(scaled, draws=draws, seed=seed)
-    scores = {when: {name: _entry(values) for name, values in found.items()} for when, found in samples.items()}
-    return {"method": None, "fitted_on": None, "temperatures": None, "locked": None, "scores": scores, "reliability": shown}
+        expected["after"] = error_if_calibrated(scaled, seed=seed)
+    scores = {when: {name: _entry(name, values) for name, values in found.items()} for when, found in samples.items()}
+    nothing_fitted = {"method": None, "fitted_on": None, "temperatures": None, "locked": None}
+    return nothing_fitted | {"scores": scores, "error_if_calibrated": expected, "reliability": shown}
+
+
+def error_if_calibrated(table: pd.DataFrame, *, seed: int = 0) -> float:
+    """The calibration error to expect of probabilities that mean what they say: what chance in the bins makes of a true error of 0.
+
+    The calibration error is a mean of distances, so it is above 0 for every finite number of images, the more the fewer they are. Labels
+    are drawn from the probabilities, for each image alone; where images of one patient agree, chance makes more of it.
+
+    Args:
+        table: a checked predictions table.
+        seed: of the draws.
+
+    Returns:
+        Mean over `LABELINGS` draws, 0 to 1.
+    """
+    top = table[probability_columns(class_names(table))].to_numpy(float).max(axis=1)
+    bins, random = bins_of(top), np.random.default_rng(seed)
+    # Only whether the highest class is the label counts, and that it is with the highest probability. A draw at a time, for the memory.
+    errors = [
+        np.abs(np.bincount(bins, (random.random(len(top)) < top) - top, minlength=CALIBRATION_BINS)).sum() / len(top)
+        for _ in range(LABELINGS)
+    ]
+    return float(np.mean(errors))
 
 
 def score_locked_temperature(
@@ -205,8 +235,8 @@ def _sampled(table: pd.DataFrame, classes: tuple[str, ...], *, draws: int, seed:
     return {name: np.concatenate([block[name] for block in blocks]) for name in SCORES}
 
 
-def _entry(values: np.ndarray) -> dict[str, float | int | None]:
-    low, high, dropped = percentile_interval(values[1:])
+def _entry(name: str, values: np.ndarray) -> dict[str, float | int | None]:
+    low, high, dropped = percentile_interval(values[:0] if name in WITHOUT_INTERVAL else values[1:])
     return {"value": float(values[0]), "low": low, "high": high, "dropped_draws": dropped}
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxr_keras.evaluation.intervals import DRAWS, LEVEL, group_draws, groups_of_rates, interval_of_rate, interval_or_none
 from cxr_keras.evaluation.predictions import class_names, probability_columns, validate_predictions
-from cxr_keras.evaluation.weighted import CALIBRATION_BINS, PER_CLASS, Scores, Terms, prepare, weighted_scores
+from cxr_keras.evaluation.weighted import CALIBRATION_BINS, PER_CLASS, WITHOUT_INTERVAL, Scores, Terms, prepare, weighted_scores
 
 DEFINITIONS = {
     "decision": "class of highest probability; of equal ones the first in class order",
@@ -21,7 +21,8 @@ DEFINITIONS = {
     "twice the one-column form",
     "log_loss": "mean of -log of the true class's probability, in nats; a probability below 2.2e-16 counts as that",
     "expected_calibration_error": f"{CALIBRATION_BINS} equal-width bins of the highest probability, weighted by images; "
-    "resampling adds noise to the bins, so its interval leans upward",
+    "no interval, because chance in the bins counts as error and resampling adds to it; beside it, under calibration, stands what a "
+    "calibrated model would have",
     "undefined": "null: a score without a denominator (precision of a class never predicted, AUROC with one class) and any "
     "macro mean over such a score; scikit-learn would put 0",
     "interval": "percentiles over bootstrap resamples of patients; resamples where the score is undefined are dropped and "
@@ -68,7 +69,10 @@ def score_predictions(table: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0,
         "classes": list(names),
         "positive_class": names[-1] if len(names) == 2 else None,
         "interval": {"method": "patient-level percentile bootstrap", "level": LEVEL, "draws": draws, "seed": seed},
-        "scores": {name: _entry(plain.overall[name][0], sampled.overall[name], groups=of_all.get(name)) for name in plain.overall},
+        "scores": {
+            name: _entry(plain.overall[name][0], samples[:0] if name in WITHOUT_INTERVAL else samples, groups=of_all.get(name))
+            for name, samples in sampled.overall.items()
+        },
         "per_class": {
             label: {"support": int(confusion[index].sum())}
             | {

@@ -15,6 +15,9 @@ import numpy as np
 CALIBRATION_BINS = 15
 """Equal-width bins of the expected calibration error (Guo et al. 2017, On Calibration of Modern Neural Networks)."""
 
+WITHOUT_INTERVAL = ("expected_calibration_error",)
+"""Scores whose resamples lie above them: chance in a bin counts as error, and resampling adds chance, so percentiles miss the truth."""
+
 LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
 """Floor of a probability under a logarithm, 2.2e-16, as in scikit-learn's log_loss; a saved 0 stands for what was rounded away."""
 
@@ -86,8 +89,7 @@ def prepare(truth: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) ->
     n_groups = int(groups.max()) + 1
     predicted = probabilities.argmax(axis=1)
     top = probabilities[np.arange(n), predicted]
-    # Bins are (low, high], so that a probability of 1 has a bin; 0 cannot be the top one.
-    bins = np.clip(np.ceil(top * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+    bins = bins_of(top)
     sums = np.zeros((n_groups, k * k + CALIBRATION_BINS + 2))
     np.add.at(sums, (groups, truth * k + predicted), 1.0)
     np.add.at(sums, (groups, k * k + bins), (predicted == truth) - top)
@@ -95,6 +97,12 @@ def prepare(truth: np.ndarray, probabilities: np.ndarray, groups: np.ndarray) ->
     np.add.at(sums[:, -1], groups, -np.log(np.maximum(probabilities[np.arange(n), truth], LEAST_PROBABILITY)))
     rankings = tuple(_rank(probabilities[:, index], truth == index, groups) for index in range(k))
     return Terms(n_classes=k, n_groups=n_groups, sums=sums, rankings=rankings)
+
+
+def bins_of(top: np.ndarray) -> np.ndarray:
+    """Bins of the calibration error: highest probability float64 (n,) to int64 (n,) from 0."""
+    # Bins are (low, high], so that a probability of 1 has a bin; 0 cannot be the top one.
+    return np.clip(np.ceil(top * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
 
 
 def _rank(probability: np.ndarray, positive: np.ndarray, groups: np.ndarray) -> Ranking:

@@ -25,7 +25,8 @@ def calibration_figure(found: Mapping[str, Any], *, title: str = "Calibration") 
 
     Args:
         found: the `calibration` of a dictionary of scores: reliability {before, after -> class -> rows with from, to, images, predicted,
-            observed, low, high} and scores {before, after -> expected_calibration_error -> value}; "after" may be missing.
+            observed, low, high} and scores {before, after -> expected_calibration_error -> value}; "after" may be missing;
+            error_if_calibrated {before, after}.
         title: first line of the title.
 
     Returns:
@@ -35,7 +36,9 @@ def calibration_figure(found: Mapping[str, Any], *, title: str = "Calibration") 
     classes = list(shown["before"])
     columns = min(len(classes), 2)
     lines = -(-len(classes) // columns)
-    error = {key: f"{found['scores'][key]['expected_calibration_error']['value']:.3f}" for key in shown}
+    error = {
+        key: f"{found['scores'][key]['expected_calibration_error']['value']:.3f} ({found['error_if_calibrated'][key]:.3f})" for key in shown
+    }
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(1.0 + 3.9 * columns, 1.2 + 4.6 * lines), layout="constrained")
         grid = figure.add_gridspec(2 * lines, columns, height_ratios=[3, 1] * lines)
@@ -51,7 +54,7 @@ def calibration_figure(found: Mapping[str, Any], *, title: str = "Calibration") 
         bounded = any(row["low"] is not None for rows in shown.values() for name in classes for row in rows[name])
         interval = "bars: 95% interval, patients resampled" if bounded else ""
         scaled = f"; after scaling {error['after']}" if "after" in error else ""
-        set_title(figure, title, f"calibration error {error['before']}{scaled}", interval)
+        set_title(figure, title, f"calibration error {error['before']}{scaled}; in brackets that of a calibrated model", interval)
     return figure
 
 

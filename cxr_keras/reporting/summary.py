@@ -67,6 +67,10 @@ def calibration_table(found: Mapping[str, Any]) -> Table:
     columns = [("before", "as predicted"), ("after", "after temperature scaling"), ("difference", "difference")]
     shown = [(key, words) for key, words in columns if key in scores]
     rows = [(label_of(name), *(format_value(scores[key][name]) for key, _ in shown)) for name in scores["before"]]
+    # Runs that were scored by an earlier version lack it.
+    if expected := found.get("error_if_calibrated"):
+        values = (f"{expected[key]:.3f}" if key in expected else "" for key, _ in shown)
+        rows.insert(1, ("that of a calibrated model", *values))
     if found["locked"] is None:
         note = f"No temperature: {found['reason']}."
     else:
@@ -74,4 +78,6 @@ def calibration_table(found: Mapping[str, Any]) -> Table:
         told = f"{values[0]:.3f}" if values[0] == values[-1] else f"{values[0]:.3f} to {values[-1]:.3f}"
         note = f"Temperature {told}, fitted on {found['fitted_on']}; above 1 the probabilities were too sure. Lower scores are better."
         note += f" Remark: {found['remark']}." if "remark" in found else ""
+    if expected:
+        note += " Chance alone gives a calibrated model a calibration error above 0: the row below it. It has no interval: resampling adds chance."
     return Table("Calibration", ("score", *(words for _, words in shown)), tuple(rows), note=note)

@@ -9,6 +9,7 @@ from cxr_keras.evaluation.calibration import (
     apply_temperature,
     calibrate,
     calibration,
+    error_if_calibrated,
     fit_temperature,
     score_locked_temperature,
 )
@@ -100,9 +101,25 @@ def test_scores_before_and_after_equal_scikit_learn_and_improve():
     for name in ("expected_calibration_error", "brier", "log_loss"):
         entry = scores["difference"][name]
         assert entry["value"] == pytest.approx(scores["after"][name]["value"] - scores["before"][name]["value"])
-        assert entry["low"] <= entry["value"] <= entry["high"] < 0
+        if name == "expected_calibration_error":
+            assert entry["low"] is None is scores["before"][name]["high"] and entry["value"] < 0
+        else:
+            assert entry["low"] <= entry["value"] <= entry["high"] < 0
     assert told["fitted_on"] == "the other folds" and set(told["temperatures"]) == {"0", "1", "2"}
     assert scores["after"]["expected_calibration_error"]["value"] < 0.03 < scores["before"]["expected_calibration_error"]["value"]
+
+
+@pytest.mark.parametrize("n", [100, 1000])
+def test_chance_alone_makes_the_error_of_a_calibrated_model(n):
+    tables = [predictions(n, seed=seed) for seed in range(40)]
+    errors = [calibration(table.assign(fold=0), draws=0)[0]["scores"]["before"]["expected_calibration_error"]["value"] for table in tables]
+    expected = np.mean([error_if_calibrated(table) for table in tables])
+    assert np.mean(errors) == pytest.approx(expected, rel=0.1) and expected > 0.02
+    told, _ = calibration(predictions(2000, temperature=3.0), draws=0)
+    for when, far in (("before", True), ("after", False)):
+        error = told["scores"][when]["expected_calibration_error"]["value"]
+        assert (error > 3 * told["error_if_calibrated"][when]) == far
+    assert error_if_calibrated(tables[0], seed=1) == error_if_calibrated(tables[0], seed=1) != error_if_calibrated(tables[0])
 
 
 def test_one_split_takes_the_validation_part_or_nothing():

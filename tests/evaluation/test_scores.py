@@ -160,6 +160,12 @@ def test_no_interval_without_draws_or_with_a_single_patient():
     assert single["low"] is None and single["value"] is not None
 
 
+def test_the_calibration_error_has_no_interval():
+    scores = score_predictions(random_table(80), draws=50)["scores"]
+    assert scores["expected_calibration_error"] | {"value": None} == {"value": None, "low": None, "high": None, "dropped_draws": 0}
+    assert scores["brier"]["low"] < scores["brier"]["high"]
+
+
 def test_classes_set_the_order():
     table = random_table(60, classes=("normal", "pneumonia"))
     scores = score_predictions(table, draws=0, classes=("pneumonia", "normal"))

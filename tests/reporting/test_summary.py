@@ -39,9 +39,18 @@ def test_calibration_before_and_after():
     found, _ = calibration(predictions(600), draws=20)
     table = calibration_table(found)
     assert table.header == ("score", "as predicted", "after temperature scaling", "difference")
-    assert [row[0] for row in table.rows] == ["calibration error", "Brier score (0 to 2)", "log loss (nats)"]
+    assert [row[0] for row in table.rows] == [
+        "calibration error",
+        "that of a calibrated model",
+        "Brier score (0 to 2)",
+        "log loss (nats)",
+    ]
+    assert table.rows[1] == ("that of a calibrated model", *(f"{found['error_if_calibrated'][key]:.3f}" for key in ("before", "after")), "")
+    assert "[" not in "".join(table.rows[0]) and "Chance alone" in table.note
     assert "fitted on the other folds" in table.note and " to " in table.note
-    assert "[" in table.rows[2][3] and "log loss" in render_text([table], width=100)
+    del found["error_if_calibrated"]
+    assert len(calibration_table(found).rows) == 3 and "Chance" not in calibration_table(found).note
+    assert "[" in table.rows[3][3] and "log loss" in render_text([table], width=100)
 
 
 def test_without_rows_to_fit_on_the_reason_stands_there():

@@ -57,9 +57,15 @@ def write_saved_model(networks: Sequence[keras.Model], serving: Serving, folder:
 def write_onnx(networks: Sequence[keras.Model], serving: Serving, folder: Path) -> None:
     """Write `model.onnx`."""
     import tf2onnx
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     spec = _pixels(serving)
-    tf2onnx.convert.from_function(_function(networks, serving, spec), [spec], opset=OPSET, output_path=str(folder / "model.onnx"))
+    concrete = _function(networks, serving, spec).get_concrete_function(spec)
+    # tf2onnx makes inputs of tensors that a layer keeps beside its variables (the mean of Normalization in EfficientNet), so they are
+    # frozen first. There is no public name for that; the frozen function gives its outputs in the order of the sorted names.
+    frozen, names = convert_variables_to_constants_v2(concrete), sorted(concrete.structured_outputs)
+    again = tf.function(lambda pixels: dict(zip(names, frozen(pixels), strict=True)), input_signature=[spec], autograph=False)
+    tf2onnx.convert.from_function(again, [spec], opset=OPSET, output_path=str(folder / "model.onnx"))
 
 
 def write_litert(networks: Sequence[keras.Model], serving: Serving, folder: Path) -> None:

@@ -149,12 +149,18 @@ class Curves(NamedTuple):
     insertion: np.ndarray
 
     def areas(self) -> tuple[np.ndarray, np.ndarray]:
-        """Areas under both curves, float64 (n,) each: low is good for deletion, high for insertion."""
+        """Areas under both curves, float64 (n,) each, nan for a curve of nan: low is good for deletion, high for insertion."""
         return np.trapezoid(self.deletion, self.shares, axis=1), np.trapezoid(self.insertion, self.shares, axis=1)
 
 
 def deletion_and_insertion(
-    predict: Callable[[np.ndarray], np.ndarray], images: np.ndarray, maps: np.ndarray, columns: np.ndarray, *, steps: int = 20
+    predict: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    maps: np.ndarray,
+    columns: np.ndarray,
+    *,
+    ties: np.ndarray,
+    steps: int = 20,
 ) -> Curves:
     """Cover, and show, the pixels of images in the order of their maps (Petsiuk et al. 2018, arXiv:1806.07421).
 
@@ -163,19 +169,23 @@ def deletion_and_insertion(
     Args:
         predict: probabilities (n, classes) of images float32 (n, h, w, 1).
         images: float32 (n, h, w, 1) in [0, 255].
-        maps: float (n, h, w), at the size of the images; its values need no scale, only their order counts.
+        maps: float (n, h, w), at the size of the images; the positive part needs no scale, only its order counts.
         columns: int (n,), the class of each image that is followed.
+        ties: float (n, h, w), the order among pixels of equal evidence, mostly those without any; draw it at random. Left to itself a
+            sort takes them from the top row down, and covering a chest from the top is no chance level.
         steps: steps from none to all pixels.
 
     Returns:
-        The curves.
+        The curves; nan where nothing speaks for the class, as such a map has no order.
 
     Raises:
         ValueError: the shapes differ.
     """
     _same_shape(images[..., 0], maps)
+    _same_shape(maps, ties)
     count, height, width = maps.shape
-    order = np.argsort(-maps.reshape(count, -1), axis=1, kind="stable")
+    evidence = positive(maps).reshape(count, -1)
+    order = np.lexsort((-ties.reshape(count, -1), -evidence), axis=1)
     place = np.empty_like(order)
     np.put_along_axis(place, order, np.arange(height * width)[np.newaxis], axis=1)
     place = place.reshape(count, height, width, 1)
@@ -186,6 +196,7 @@ def deletion_and_insertion(
         first = place < share * height * width
         for row, (covered, shown) in enumerate(((grey, images), (images, grey))):
             curves[row, :, step] = predict(np.where(first, covered, shown).astype(np.float32))[np.arange(count), columns]
+    curves[:, evidence.max(axis=1) <= 0] = np.nan
     return Curves(shares, curves[0], curves[1])
 
 

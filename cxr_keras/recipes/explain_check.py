@@ -163,7 +163,9 @@ def _summary(by_image: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
     """Mean of every figure with its interval over patients, a row for each method and kind of weights."""
     rows = []
     for (method, weights), part in by_image.groupby(["method", "weights"], sort=False):
-        row: dict[str, Any] = {"method": method, "weights": weights, "images": part["image_id"].nunique()}
+        row: dict[str, Any] = {"method": method, "weights": weights, "images": part["image_id"].nunique(), "maps": len(part)}
+        # The share of a map's mass anywhere is undefined where there is no mass.
+        row["maps_with_evidence"] = int(part["share_outside_thorax_box"].notna().sum())
         for name in (name for name in FIGURES if name in part):
             row[name], row[f"{name}_low"], row[f"{name}_high"] = _mean(part[name], part["group_id"], draws=draws, seed=seed)
         rows.append(row)
@@ -182,21 +184,22 @@ def _mean(values: pd.Series, groups: pd.Series, *, draws: int, seed: int) -> tup
 
 
 def _curves(few: Explained, makers: Mapping[str, Callable[[keras.Model], Explain]], columns: np.ndarray, *, seed: int) -> pd.DataFrame:
-    """Areas under deletion and insertion by the methods with gradients, and by pixels in random order; a row an image."""
+    """Areas under deletion and insertion by the methods with gradients (nan: no evidence) and in random order; a row an image."""
     rng = np.random.default_rng(seed)
     size = few.config.data.image_size
     rows = []
     for batch in map_images(few, makers["grad_cam"], columns):
         model = load_models(few, batch.rows["model"].iloc[0])[0]
+        # Squares of the map's own grain, so that the control differs in place alone. It also decides where the maps say nothing.
+        random = resize_maps(rng.random(batch.maps.shape, np.float32), size)
         orders = {"grad_cam": resize_maps(positive(batch.maps), size)}
         if "hires_cam" in makers:
             orders["hires_cam"] = resize_maps(positive(makers["hires_cam"](model)(batch.images, batch.columns).maps), size)
-        # Squares of the map's own grain, so that the control differs in place alone.
-        orders["random"] = resize_maps(rng.random(batch.maps.shape, np.float32), size)
+        orders["random"] = random
         areas = {}
         for name, order in orders.items():
             found = deletion_and_insertion(
-                lambda images, model=model: np.asarray(model.predict_on_batch(images)), batch.images, order, batch.columns
+                lambda images, model=model: np.asarray(model.predict_on_batch(images)), batch.images, order, batch.columns, ties=random
             )
             areas[f"{name}_deletion"], areas[f"{name}_insertion"] = found.areas()
         rows.append(batch.rows[["image_id", "group_id", "label"]].assign(**areas))

@@ -26,11 +26,18 @@ def trust_table(table: pd.DataFrame, *, masks: bool) -> Table:
     """Tabulate the figures of every method, trained and random; `masks` says whether there were any."""
     names = [name for name in FIGURES if name in table]
     rows = [
-        (row["method"], row["weights"], f"{row['images']:,}", *(_cell(row, name) for name in names)) for row in table.to_dict("records")
+        (
+            row["method"],
+            row["weights"],
+            f"{row['images']:,}",
+            f"{row['maps_with_evidence']:,} of {row['maps']:,}",
+            *(_cell(row, name) for name in names),
+        )
+        for row in table.to_dict("records")
     ]
     note = (
         "Maps of the label's class, mean over images [95 %, patients resampled]; random weights: mean over several networks, whose own "
-        "spread no interval holds."
+        "spread no interval holds. Figures of mass are of the maps with evidence; the highest point of the others counts as chance."
     )
     if not masks:
         note += " These images have no masks, so no pointing game; `phantom:` images have."
@@ -38,7 +45,7 @@ def trust_table(table: pd.DataFrame, *, masks: bool) -> Table:
     note += f" An even map has {1 - (bottom - top) * (right - left):.2f} outside the box."
     return Table(
         "Maps against masks and against random weights",
-        ("method", "weights", "images", *(FIGURES[n] for n in names)),
+        ("method", "weights", "images", "maps with evidence", *(FIGURES[n] for n in names)),
         tuple(rows),
         note=note,
     )
@@ -53,16 +60,27 @@ def _cell(row: dict[str, Any], name: str) -> str:
 
 
 def curve_table(curves: pd.DataFrame) -> Table:
-    """Tabulate the mean areas under deletion and insertion."""
-    rows = tuple(
-        (order, f"{curves[f'{key}_deletion'].mean():.3f}", f"{curves[f'{key}_insertion'].mean():.3f}")
-        for key, order in (("grad_cam", "as Grad-CAM ranks them"), ("hires_cam", "as HiResCAM ranks them"), ("random", "in random order"))
-        if f"{key}_deletion" in curves
-    )
+    """Tabulate the mean areas under deletion and insertion, each method beside random order on the images where its map says something."""
+    rows = []
+    for key, order in (("grad_cam", "as Grad-CAM ranks them"), ("hires_cam", "as HiResCAM ranks them")):
+        if f"{key}_deletion" in curves:
+            known = curves[curves[f"{key}_deletion"].notna()]
+            names = (f"{key}_deletion", "random_deletion", f"{key}_insertion", "random_insertion")
+            figures = (f"{known[name].mean():.3f}" if len(known) else "n/a" for name in names)
+            rows.append((order, f"{len(known):,} of {len(curves):,}", *figures))
     note = (
-        f"{len(curves)} images; area under the probability of the label's class while pixels are covered with the mean grey, or uncovered."
+        "Area under the probability of the label's class while pixels are covered with the mean grey, or uncovered; images without "
+        "evidence in the map are left out, and in random order too."
     )
-    return Table("Deletion and insertion", ("pixels", "deletion (low is good)", "insertion (high is good)"), rows, note=note)
+    header = (
+        "pixels",
+        "maps with evidence",
+        "deletion (low is good)",
+        "deletion in random order",
+        "insertion (high is good)",
+        "insertion in random order",
+    )
+    return Table("Deletion and insertion", header, tuple(rows), note=note)
 
 
 def cascade_table(steps: pd.DataFrame) -> Table:
@@ -76,9 +94,10 @@ def cascade_table(steps: pd.DataFrame) -> Table:
 
 
 def verdict_of(table: pd.DataFrame) -> str:
-    """Say what the figures of the trained weights mean, a sentence a method."""
+    """Say what the figures of the trained weights mean, a sentence a method, and where maps say nothing."""
+    trained = table[table["weights"] == "trained"].to_dict("records")
     lines = []
-    for row in table[table["weights"] == "trained"].to_dict("records"):
+    for row in trained:
         on_marker, in_lesion = (_known(row, name) for name in ("marker_hit_rate", "hit_rate"))
         if on_marker is not None and row["marker_hit_rate_low"] > row["marker_area"]:
             instead = " rather than to the lesion" if in_lesion is not None and on_marker > in_lesion else ""
@@ -90,10 +109,18 @@ def verdict_of(table: pd.DataFrame) -> str:
             chance = max(row["hit_rate_by_area"], _known(row, "hit_rate_other_patient") or 0.0)
             how = "more often than chance has it" if row["hit_rate_low"] > chance else "no more often than chance has it"
             lines.append(f"{row['method']}: maps find the lesion {how} ({in_lesion:.0%} of images; chance {chance:.0%}).")
-    return "\n".join(lines) or (
-        "Without masks nothing here says whether maps lie on the disease. "
-        "Rank correlations near 0 say that they depend on what the network learned."
-    )
+    if not lines:
+        lines.append(
+            "Without masks nothing here says whether maps lie on the disease. "
+            "Rank correlations near 0 say that they depend on what the network learned."
+        )
+    for row in trained:
+        if silent := row["maps"] - row["maps_with_evidence"]:
+            lines.append(
+                f"{row['method']}: nothing speaks for the label's class in {silent:,} of {row['maps']:,} maps; they show nothing, and "
+                "figures of mass, deletion and insertion leave them out."
+            )
+    return "\n".join(lines)
 
 
 def _known(row: dict[str, Any], name: str) -> float | None:

@@ -76,13 +76,32 @@ def test_deletion_falls_and_insertion_rises_early_where_the_map_is_right():
     images = np.zeros((2, 10, 10, 1), np.float32)
     images[:, :5, :5] = 200
     maps = np.stack([box(0, 5, 0, 5), ~box(0, 5, 0, 5)]).astype(float)
-    curves = deletion_and_insertion(predict, images, maps, np.array([1, 1]), steps=4)
+    curves = deletion_and_insertion(predict, images, maps, np.array([1, 1]), ties=np.zeros_like(maps), steps=4)
     np.testing.assert_allclose(curves.shares, [0, 0.25, 0.5, 0.75, 1])
     # Mean grey is 50, a probability of .25. The right map needs a quarter of the pixels, the wrong one all of them.
     np.testing.assert_allclose(curves.deletion, [[1, 0.25, 0.25, 0.25, 0.25], [1, 1, 1, 1, 0.25]], atol=1e-6)
     np.testing.assert_allclose(curves.insertion, [[0.25, 1, 1, 1, 1], [0.25, 0.25, 0.25, 0.25, 1]], atol=1e-6)
     deletion, insertion = curves.areas()
     assert deletion[0] < deletion[1] and insertion[0] > insertion[1]
+
+
+def test_where_nothing_speaks_for_the_class_chance_decides_and_not_the_top_row():
+    images = np.zeros((2, 4, 4, 1), np.float32)
+    images[:, :2] = 200  # the mean grey is 100
+    seen = []
+
+    def predict(shown):
+        seen.append(shown[0, ..., 0])
+        return np.ones((2, 2))
+
+    maps = np.full((2, 4, 4), -1.0)
+    maps[0, 3, 3] = 1
+    ties = np.arange(32.0).reshape(2, 4, 4)  # from the bottom up
+    curves = deletion_and_insertion(predict, images, maps, np.array([1, 1]), ties=ties, steps=2)
+    half_covered, half_shown = seen[2:4]
+    assert (half_covered[:2] == 200).all() and (half_covered[2:] == 100).all()
+    assert (half_shown[:2] == 100).all() and (half_shown[2:] == 0).all()
+    assert np.isfinite(curves.areas()).tolist() == [[True, False], [True, False]]
 
 
 def test_maps_and_masks_of_different_sizes_are_refused():

@@ -18,6 +18,7 @@ from cxr_keras.cli import app as application
 from cxr_keras.recipes import explain_check
 from cxr_keras.recipes.explain import explain
 from cxr_keras.recipes.explain_check import check_maps
+from cxr_keras.recipes.explain_check_tables import curve_table, trust_table, verdict_of
 from cxr_keras.recipes.explain_embeddings import embed
 from cxr_keras.recipes.explain_images import EVERY_MODEL, choose_images, given_images, held_out_images
 from cxr_keras.recipes.explain_maps import columns_to_explain, map_images, method_maker
@@ -181,9 +182,26 @@ def test_the_check_writes_figures_with_their_chance_levels(run, capsys, monkeypa
     assert table["hit_rate"].between(0, 1).all() and (table["hit_rate_low"] <= table["hit_rate"]).all()
     output = capsys.readouterr().out
     assert "chance: another patient's lesion" in output and "cam: maps find the lesion" in output
+    by_image = pd.read_csv(run / "explanations" / "check" / "trust_by_image.csv")
+    known = by_image[by_image["weights"] == "trained"].groupby("method")["energy_inside"].count()
+    trained = table[table["weights"] == "trained"].set_index("method")
+    assert (trained["maps_with_evidence"] <= trained["maps"]).all() and (trained["maps"] == trained["images"]).all()
+    assert (known[trained.index] <= trained["maps_with_evidence"]).all()  # an image with a marker alone has no lesion
     folder = run / "explanations" / "check"
     assert {"trust.csv", "trust.md", "trust_by_image.csv", "curves.csv", "cascade.csv"} <= {path.name for path in folder.iterdir()}
     assert pd.read_csv(folder / "cascade.csv")["randomised_down_to"].iloc[0] == "logits"
+
+
+def test_maps_that_say_nothing_are_counted_and_left_out_of_the_curves():
+    counted = {"weights": "trained", "images": 5, "maps": 5, "share_outside_thorax_box": None}
+    table = pd.DataFrame([counted | {"method": "grad_cam", "maps_with_evidence": 3}, counted | {"method": "cam", "maps_with_evidence": 5}])
+    assert "3 of 5" in trust_table(table, masks=False).rows[0]
+    verdict = verdict_of(table)
+    assert "grad_cam: nothing speaks for the label's class in 2 of 5 maps" in verdict and "\ncam:" not in verdict
+    areas = {"grad_cam_deletion": [0.2, np.nan], "grad_cam_insertion": [0.8, np.nan]}
+    curves = pd.DataFrame(areas | {"random_deletion": [0.5, 0.9], "random_insertion": [0.6, 0.9]})
+    assert curve_table(curves).rows == (("as Grad-CAM ranks them", "1 of 2", "0.200", "0.500", "0.800", "0.600"),)
+    assert curve_table(curves.tail(1)).rows[0][1:3] == ("0 of 1", "n/a")
 
 
 def test_without_masks_the_check_says_what_it_cannot_say(run, capsys, monkeypatch):

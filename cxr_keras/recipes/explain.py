@@ -99,7 +99,7 @@ def explain(
         write_csv(writing / TABLE_FILE, table)
         seconds = time.monotonic() - started
         settings |= {"explained": len(table), "largest_difference_from_predictions": found, "seconds": round(seconds, 1)}
-    note_official_images(chosen, what=name)
+    note_official_images(chosen, what=name, given=bool(images))
     print(
         f"{len(table):,} maps ({method}) in {seconds:,.1f} s, {len(table) / seconds:,.3g} images/s with loading. Probabilities of the "
         f"reloaded models are within {found:.1g} of those that the run wrote."

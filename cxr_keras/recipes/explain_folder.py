@@ -27,14 +27,18 @@ def folder_for(run: Path, out: Path | None, *, name: str, overwrite: bool) -> Pa
         overwrite: whether explanations that are there may be replaced.
 
     Raises:
-        ValueError: the folder holds explanations and may not be replaced, or holds something else.
+        ValueError: the folder holds explanations and may not be replaced, or holds something else, or is the one that the user is in.
     """
     folder = out or run / "explanations" / name
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+    if not folder.exists():
         return folder
-    if not (folder / SETTINGS_FILE).is_file():
+    empty = folder.is_dir() and not any(folder.iterdir())
+    if not empty and not (folder / SETTINGS_FILE).is_file():
         raise ValueError(f"{folder} is there and holds no explanations. Give a new folder with --out.")
-    if not overwrite:
+    # A new folder takes its place, and whoever stands in the old one would see nothing of it.
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise ValueError(f"{folder} is the folder that you are in, and would be replaced as a whole. Give a folder inside it with --out.")
+    if not empty and not overwrite:
         raise ValueError(f"{folder} holds explanations already and is left as it is. Give another folder with --out, or --overwrite.")
     return folder
 
@@ -53,8 +57,9 @@ def new_folder(folder: Path, settings: Mapping[str, Any]) -> Iterator[Path]:
     Raises:
         ValueError: another process is writing it.
     """
+    folder = folder.resolve()  # `a/..` and `.` have no name of their own
     partial = folder.with_name(f".{folder.name}.partial")
-    with hold_run_directory(partial):
+    with hold_run_directory(partial, option="--out"):
         for left in partial.iterdir():
             if left.name != ".lock":
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -70,15 +75,20 @@ def new_folder(folder: Path, settings: Mapping[str, Any]) -> Iterator[Path]:
         partial.rename(folder)
 
 
-def note_official_images(explained: Explained, *, what: str) -> None:
+def note_official_images(explained: Explained, *, what: str, given: bool = False) -> None:
     """Note in the ledger that official test labels were looked at.
 
     No score comes out of it, but whoever looks at the wrong ones and then changes the model has used the test set.
+
+    Args:
+        explained: the run and the images shown.
+        what: was done with them.
+        given: whether the user named the images. Then their own split counts; held-out images count where the run's split is official.
     """
     run, config = explained.run, explained.config
     of_split = config.split.kind != "grouped" and "fold-0" not in explained.models
     official = explained.table[(explained.table["split"] == "test") & (explained.table["label"] != "")]
-    if not of_split or official.empty:
+    if not (given or of_split) or official.empty:
         return
     append_test_reading(
         ledger_of(config, run),

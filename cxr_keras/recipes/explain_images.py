@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 import pandas as pd
 
 from cxr_keras.config.schema import RunConfig
+from cxr_keras.data.inspect_image import read_header
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest, select_images
 from cxr_keras.data.pipeline import examples_of
@@ -22,7 +22,7 @@ from cxr_keras.evaluation.predictions import probability_columns
 from cxr_keras.pixels.decode import decode_and_resize
 from cxr_keras.recipes.batches import batches_in_order, decode_settings, open_cache
 from cxr_keras.recipes.evaluate_run import open_finished
-from cxr_keras.runs.files import file_sha256, read_json
+from cxr_keras.runs.files import read_json
 from cxr_keras.training.validation import predict_probabilities
 
 EVERY_MODEL = "mean"
@@ -86,11 +86,11 @@ def given_images(run: Path, images: Sequence[Path], *, point: str | None = None)
 
     Args:
         run: a finished run with its models.
-        images: one CSV made by `cxr data build`, or JPEG and PNG files.
+        images: one CSV made by `cxr data build`, or JPEG, PNG and DICOM files.
         point: as in `held_out_images`.
 
     Raises:
-        ValueError: files that are missing or have one name, other classes, or images that a model of the run was trained on.
+        ValueError: files that are missing, damaged or have one name, other classes, or images that a model of the run was trained on.
     """
     own = held_out_images(run, point=point)
     table = _read_images(images)
@@ -240,10 +240,13 @@ def _read_images(images: Sequence[Path]) -> pd.DataFrame:
         raise ValueError(f"--images: {'; '.join(faults)}. Several files of one name need a manifest, see `cxr data build`.")
     rows = []
     for path in images:
-        contents = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-        if contents is None:
-            raise ValueError(f"--images: {path} cannot be decoded; expected a JPEG or PNG.")
-        height, width = contents.shape[:2]
-        rows.append((path.stem, str(path.absolute()), "", path.stem, path.stem, "files", "", file_sha256(path), width, height))
+        contents = path.read_bytes()
+        _, width, height, fault = read_header(contents)
+        if fault:
+            faults.append(f"{path}: {fault}")
+        digest = hashlib.sha256(contents).hexdigest()
+        rows.append((path.stem, str(path.absolute()), "", path.stem, path.stem, "files", "", digest, width, height))
+    if faults:
+        raise ValueError(f"--images: {'; '.join(faults)}. Expected whole JPEG, PNG or DICOM files.")
     names_of_columns = ["image_id", "path", "label", "patient_id", "group_id", "source", "split", "sha256", "width", "height"]
     return pd.DataFrame(rows, columns=names_of_columns)

@@ -79,7 +79,7 @@ def montage(
         save_figure(label_montage_figure(pictures, title=title), writing / "montage.png")
         shown = table[["image_id", "label", "predicted", "probability", "model"]]
         write_csv(writing / "montage.csv", shown)
-    note_official_images(chosen, what="montage")
+    note_official_images(chosen, what="montage", given=bool(images))
     print(f"{len(table)} images labelled; probabilities are within {difference:.1g} of those that the run wrote.")
     print(f"Everything lies in {folder}")
     return shown

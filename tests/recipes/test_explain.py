@@ -1,5 +1,6 @@
 """`cxr explain` on a small cross-validated run on phantoms; the run is made once for the module."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -15,11 +16,14 @@ import pandas as pd
 import pytest
 
 from cxr_keras.cli import app as application
+from cxr_keras.data.manifest import read_manifest
+from cxr_keras.evaluation import read_ledger
 from cxr_keras.recipes import explain_check
 from cxr_keras.recipes.explain import explain
 from cxr_keras.recipes.explain_check import check_maps
 from cxr_keras.recipes.explain_check_tables import curve_table, trust_table, verdict_of
 from cxr_keras.recipes.explain_embeddings import embed
+from cxr_keras.recipes.explain_folder import folder_for, new_folder
 from cxr_keras.recipes.explain_images import EVERY_MODEL, choose_images, given_images, held_out_images
 from cxr_keras.recipes.explain_maps import columns_to_explain, map_images, method_maker
 from cxr_keras.recipes.explain_montage import montage
@@ -131,6 +135,45 @@ def test_images_from_elsewhere_get_the_mean_of_the_models_and_own_ones_their_fol
         explain(run, images=[stranger], which="wrong")
     with pytest.raises(ValueError, match="is no file"):
         explain(run, images=[tmp_path / "none.png"])
+
+
+def test_dicom_files_are_explained_and_bad_files_named(run, tmp_path):
+    specification = importlib.util.spec_from_file_location("dicom_files", Path(__file__).parents[1] / "pixels" / "dicom_files.py")
+    dicom_files = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(dicom_files)
+    stored = np.random.default_rng(0).integers(0, 4096, (64, 48), np.uint16)
+    (tmp_path / "a.dcm").write_bytes(dicom_files.encoded(dicom_files.radiograph(stored, BitsStored=12)))
+    table = explain(run, images=[tmp_path / "a.dcm"])
+    assert (run / "explanations" / "hires_cam-given" / table["picture"].item()).is_file()
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "cut.png").write_bytes(cv2.imencode(".png", np.eye(64, dtype=np.uint8))[1].tobytes()[:-9])
+    with pytest.raises(ValueError, match=r"empty.png: empty file; .*cut.png: truncated.* Expected whole JPEG, PNG or DICOM"):
+        given_images(run, [tmp_path / "empty.png", tmp_path / "cut.png", tmp_path / "a.dcm"])
+
+
+def test_official_test_images_that_the_user_gives_are_noted(run, phantom, tmp_path):
+    manifest = read_manifest(run / "manifest.csv")
+    assert (manifest["split"] == "test").any()
+    explain(run, sample=1, pictures=False)  # what cross-validation held out is no official reading
+    assert not (tmp_path / "test_readings.csv").exists()
+    explain(run, images=[run / "manifest.csv"], every=True, pictures=False)
+    ledger = read_ledger(tmp_path / "test_readings.csv")
+    assert ledger["n_images"].tolist() == [str((manifest["split"] == "test").sum())] and "no scores" in ledger["split"][0]
+    montage(run, len(manifest), images=[run / "manifest.csv"])
+    assert len(read_ledger(tmp_path / "test_readings.csv")) == 2
+
+
+def test_the_folder_of_the_user_is_not_pulled_away(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(ValueError, match=r"\. is the folder that you are in.*Give a folder inside it"):
+        folder_for(tmp_path, Path("."), name="check", overwrite=False)
+    monkeypatch.chdir(tmp_path)
+    with new_folder(folder_for(tmp_path, Path("here/there/.."), name="check", overwrite=False), {}) as writing:
+        (writing / "a.csv").touch()
+        with pytest.raises(ValueError, match="Another process is working.*with --out"), new_folder(Path("here"), {}):
+            pass
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {"a.csv", "explanation.json"}
 
 
 def test_a_model_that_did_not_make_the_predictions_is_refused(run):

@@ -110,13 +110,14 @@ def calibrate(table: pd.DataFrame, validation: pd.DataFrame | None = None) -> tu
 
 
 def calibration(
-    table: pd.DataFrame, validation: pd.DataFrame | None = None, *, draws: int = DRAWS, seed: int = 0
+    table: pd.DataFrame, validation: pd.DataFrame | None = None, *, flaw: str = "", draws: int = DRAWS, seed: int = 0
 ) -> tuple[dict[str, Any], pd.DataFrame | None]:
     """Score the probabilities themselves, as they came and after temperature scaling.
 
     Args:
         table: predictions of held-out images.
         validation: see `calibrate`.
+        flaw: of the validation part, from `cxr_keras.evaluation.fitting.flaw_of`; a remark tells it.
         draws: bootstrap resamples of patients.
         seed: of the resamples.
 
@@ -124,21 +125,25 @@ def calibration(
         What `describe_calibration` tells, with the method, the temperature of each fold and the locked one, or the reason why there is
         none; and the scaled table, `None` where there is none.
     """
-    found = calibrate(table, validation)
-    if found is None:
+    rows, found = fitting_rows(table, validation, flaw=flaw), calibrate(table, validation)
+    if found is None or rows is None:
         return describe_calibration(table, None, draws=draws, seed=seed) | {"reason": NOTHING_TO_FIT}, None
     scaled, temperatures, locked = found
+    fitted_on = next(iter(rows[0].values()))
     told = {
         "method": METHOD,
-        "fitted_on": "the validation part" if validation is not None else "the other folds",
+        "fitted_on": fitted_on.origin,
         "temperatures": temperatures,
         "locked": locked,
     }
+    remarks = [fitted_on.remark] if fitted_on.remark else []
     if not all(LOWEST * 1.01 < value < HIGHEST / 1.01 for value in (*temperatures.values(), locked)):
-        told["remark"] = (
+        remarks.append(
             f"a temperature lies at an end of the range {LOWEST:g} to {HIGHEST:g}: the rows it was fitted on say too little about how sure "
             "the model may be"
         )
+    if remarks:
+        told["remark"] = "; ".join(remarks)
     return describe_calibration(table, scaled, draws=draws, seed=seed) | told, scaled
 
 

@@ -23,10 +23,17 @@ class FittingRows:
     Attributes:
         table: a checked predictions table.
         origin: where its rows are from, in words.
+        flaw: why they are not like new ones, from `flaw_of`; "" where they are.
     """
 
     table: pd.DataFrame
     origin: str
+    flaw: str = ""
+
+    @property
+    def remark(self) -> str:
+        """What the flaw means for a value fitted on these rows, or ""."""
+        return f"the images it was fitted on {self.flaw}; new ones may differ, mostly for the worse" if self.flaw else ""
 
     def refuse_scoring(self, scored: pd.DataFrame) -> None:
         """Make sure that rows which are to be scored are none of these.
@@ -67,12 +74,23 @@ class Fitted:
         return self.value
 
 
-def validation_rows(validation: pd.DataFrame, *, scored: pd.DataFrame) -> FittingRows:
+def flaw_of(*, chose_epoch: bool, other_look: bool = False) -> str:
+    """Say why the rows of a validation part are not like new ones, or "".
+
+    Args:
+        chose_epoch: whether the epoch that was kept is the best of several on these rows, which look better than new ones for that.
+        other_look: whether their images were altered before they were predicted.
+    """
+    return " and ".join(["chose the epoch"] * chose_epoch + ["were given another look"] * other_look)
+
+
+def validation_rows(validation: pd.DataFrame, *, scored: pd.DataFrame, flaw: str = "") -> FittingRows:
     """Take the rows of a validation part to fit on.
 
     Args:
         validation: a checked predictions table; where it has a column `part`, that must say "validation" everywhere.
         scored: the predictions that the fitted value is meant for.
+        flaw: from `flaw_of`, where the part served for something else before.
 
     Raises:
         ValueError: the part is another one, or an image or a patient is in both tables.
@@ -82,13 +100,15 @@ def validation_rows(validation: pd.DataFrame, *, scored: pd.DataFrame) -> Fittin
             f"the rows to fit on are of the part {', '.join(map(repr, others))}; thresholds and temperatures are fitted on {VALIDATION!r} "
             "rows, or on the rows of other folds, and never on test rows."
         )
-    rows = FittingRows(validation, "the validation part")
+    rows = FittingRows(validation, "the validation part" + (f", whose images {flaw}" if flaw else ""), flaw)
     rows.refuse_scoring(scored)
     return rows
 
 
 def out_of_fold_rows(table: pd.DataFrame, *, without: int | None = None) -> FittingRows:
     """Take cross-validated rows to fit on: each was predicted by a model that had not seen it.
+
+    They have no flaw: where a fold chose its epoch, it did so on a validation part of its own, which holds none of its rows.
 
     Args:
         table: a checked predictions table of two folds or more.
@@ -110,12 +130,15 @@ def out_of_fold_rows(table: pd.DataFrame, *, without: int | None = None) -> Fitt
     return FittingRows(table[table["fold"] != without], "the other folds")
 
 
-def fitting_rows(table: pd.DataFrame, validation: pd.DataFrame | None) -> tuple[dict[int, FittingRows], FittingRows] | None:
+def fitting_rows(
+    table: pd.DataFrame, validation: pd.DataFrame | None, *, flaw: str = ""
+) -> tuple[dict[int, FittingRows], FittingRows] | None:
     """Tell for each fold of a predictions table which rows may be fitted on.
 
     Args:
         table: the rows that are to be scored, a checked predictions table.
         validation: a validation part, for a table of one fold; with several folds the other folds serve.
+        flaw: of the validation part, from `flaw_of`.
 
     Returns:
         Rows for each fold, and those that serve images from elsewhere; `None` for one fold without a validation part.
@@ -132,7 +155,7 @@ def fitting_rows(table: pd.DataFrame, validation: pd.DataFrame | None) -> tuple[
         return {fold: out_of_fold_rows(table, without=fold) for fold in folds}, out_of_fold_rows(table)
     if validation is None:
         return None
-    rows = validation_rows(validation, scored=table)
+    rows = validation_rows(validation, scored=table, flaw=flaw)
     return dict.fromkeys(folds, rows), rows
 
 

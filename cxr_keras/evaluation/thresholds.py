@@ -49,6 +49,9 @@ POOLED_FOLDS = (
 )
 """What is assumed besides where the rows are those of several folds."""
 
+USED_ONCE = "the validation part it is chosen on served for nothing else, such as choosing the epoch"
+"""What is assumed besides where the rows are those of a validation part."""
+
 
 @dataclass(frozen=True)
 class Promise:
@@ -118,7 +121,8 @@ def choose_threshold(rows: FittingRows, *, criterion: str, target: float = SENSI
 
     Raises:
         TypeError: `rows` is a bare table.
-        ValueError: unknown criterion, rows of one class only or of more than two classes, or too few patients for a promise.
+        ValueError: unknown criterion, rows of one class only or of more than two classes; or a promise is wanted of too few patients or
+            of rows with a flaw.
     """
     check_rows(rows)
     if criterion not in CRITERIA:
@@ -134,6 +138,8 @@ def choose_threshold(rows: FittingRows, *, criterion: str, target: float = SENSI
     values, inverse = np.unique(probabilities, return_inverse=True)
     candidates = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2])
     if criterion == "guaranteed":
+        if rows.flaw:
+            raise ValueError(f"{_no_promise_of(rows.flaw)}.")
         return Fitted(_highest_promising(rows, probabilities, positive, candidates=candidates, target=target), rows)
     # Candidate i calls positive every image whose distinct value has the number i or more.
     found = np.cumsum(np.bincount(inverse, weights=positive, minlength=len(values))[::-1])[::-1]
@@ -154,6 +160,13 @@ def _highest_promising(
     return float(candidates[candidates <= least[promise.may_miss]].max())
 
 
+def _no_promise_of(flaw: str) -> str:
+    return (
+        f"the images to choose on {flaw}, so they are not like new ones and promise nothing of them; take out-of-fold predictions (cxr cv) "
+        "or a validation part that served for nothing else (training.keep=last, patience null, no evaluation.validation_appearance)"
+    )
+
+
 def least_of_patients(groups: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """The least probability of each patient's images, sorted: float64 (patients,)."""
     return np.sort(pd.Series(probabilities).groupby(groups).min().to_numpy())
@@ -165,6 +178,7 @@ def operating_points(
     *,
     target: float = SENSITIVITY,
     prevalence: float | None = None,
+    flaw: str = "",
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[dict[str, Any]] | None:
@@ -176,6 +190,8 @@ def operating_points(
         validation: predictions of a validation part, for a table of one fold; without it only 0.5 is scored there.
         target: the sensitivity of the points "sensitive" and "guaranteed".
         prevalence: share of sick among those who will be tested, for predictive values; `None` leaves these out.
+        flaw: of the validation part, from `cxr_keras.evaluation.fitting.flaw_of`; with one nothing is guaranteed, and the other chosen
+            points have a remark.
         draws: bootstrap resamples of patients.
         seed: of the resamples.
 
@@ -183,8 +199,8 @@ def operating_points(
         None for more than two classes. Else for each operating point: name, criterion, chosen_on, thresholds (fold -> threshold),
         locked (the threshold for images of elsewhere: the validation part's, or the one of all out-of-fold rows), scores
         {name: {value, low, high}}, and the prevalence if one is given. A guaranteed point also holds promise (target, confidence, patients
-        and may_miss, both the least over the folds, and assumes); where the patients are too few, it has a reason instead of thresholds
-        and scores. Only 0.5 where the rows to choose on are of one class.
+        and may_miss, both the least over the folds, and assumes). A point that cannot be chosen has a reason instead of thresholds and
+        scores: too few patients or rows with a flaw for a guarantee, rows of one class for any. Only 0.5 without rows to choose on.
 
     Raises:
         ValueError: the validation part shares images or patients with the table, or target or prevalence are not between 0 and 1.
@@ -196,8 +212,8 @@ def operating_points(
     folds = sorted(set(table["fold"]))
     fixed = {"name": "0.5", "criterion": "fixed", "chosen_on": "nothing", "thresholds": dict.fromkeys(folds, 0.5), "locked": 0.5}
     points: list[dict[str, Any]] = [fixed]
-    rows = fitting_rows(table, validation)
-    if rows is not None and all(part.table["label"].nunique() == 2 for part in rows[0].values()):
+    rows = fitting_rows(table, validation, flaw=flaw)
+    if rows is not None:
         points += [_point(criterion, rows, table, target=target) for criterion in CRITERIA]
     for point in points:
         if prevalence is not None:
@@ -254,6 +270,13 @@ def _point(criterion: str, rows: tuple[dict[int, FittingRows], FittingRows], tab
         "locked": None,
         "scores": None,
     }
+    for fold, part in of_folds.items():
+        if part.table["label"].nunique() < 2:
+            return point | {"reason": f"every image to choose on for fold {fold} ({part.origin}) is {part.table['label'].iloc[0]}"}
+    if criterion == "guaranteed" and of_all.flaw:
+        return point | {"reason": _no_promise_of(of_all.flaw)}
+    if of_all.remark:
+        point["remark"] = of_all.remark
     if criterion == "guaranteed":
         fewest = min((_promise(part, target) for part in (*of_folds.values(), of_all)), key=lambda promise: promise.patients)
         point["promise"] = {
@@ -261,7 +284,7 @@ def _point(criterion: str, rows: tuple[dict[int, FittingRows], FittingRows], tab
             "confidence": CONFIDENCE,
             "patients": fewest.patients,
             "may_miss": fewest.may_miss,
-            "assumes": PROMISE + (f"; {POOLED_FOLDS}" if len(of_folds) > 1 else ""),
+            "assumes": f"{PROMISE}; {POOLED_FOLDS if len(of_folds) > 1 else USED_ONCE}",
         }
         if fewest.shortage:
             return point | {"reason": fewest.shortage}

@@ -26,8 +26,8 @@ def evaluate(
         predictions_path: a CSV file, see `cxr_keras.evaluation.predictions`; learning curves are drawn too where the `history.csv`
             files of a run lie beside it.
         folder: where the results go.
-        validation_path: predictions of a validation part, for a table of one fold; thresholds and a temperature are fitted on it. A
-            table of several folds needs none.
+        validation_path: predictions of a validation part, for a table of one fold; thresholds and a temperature are fitted on it. It
+            must have served for nothing else, such as choosing the epoch, or nothing is guaranteed. A table of several folds needs none.
         target_sensitivity: what the operating points of high sensitivity must reach.
         prevalence: share of sick among those who will be tested, for predictive values.
         draws: bootstrap draws.

@@ -109,6 +109,7 @@ def score_fitted(
     prevalence: float | None,
     draws: int,
     seed: int,
+    flaw: str = "",
 ) -> dict[str, Any]:
     """Fit thresholds and temperatures on the rows that may serve, score them on the others, and write `calibrated_predictions.csv`.
 
@@ -120,12 +121,13 @@ def score_fitted(
         prevalence: share of sick among those who will be tested, for predictive values; `None` leaves them out.
         draws: bootstrap draws.
         seed: their seed.
+        flaw: why the validation part is not like new images, from `cxr_keras.evaluation.fitting.flaw_of`.
 
     Returns:
         `operating_points` (None for more than two classes) and `calibration`, as they go into `metrics.json`.
     """
-    points = operating_points(predictions, validation, target=target, prevalence=prevalence, draws=draws, seed=seed)
-    found, calibrated = calibration(predictions, validation, draws=draws, seed=seed)
+    points = operating_points(predictions, validation, target=target, prevalence=prevalence, flaw=flaw, draws=draws, seed=seed)
+    found, calibrated = calibration(predictions, validation, flaw=flaw, draws=draws, seed=seed)
     if calibrated is not None:
         write_csv(folder / CALIBRATED_FILE, calibrated)
     return {"operating_points": points, "calibration": found}

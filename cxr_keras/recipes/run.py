@@ -14,6 +14,7 @@ from cxr_keras.data.manifest import manifest_digest, write_manifest
 from cxr_keras.data.sources.phantom import holds_phantoms
 from cxr_keras.evaluation import read_predictions
 from cxr_keras.evaluation.baselines import thumbnail_baseline
+from cxr_keras.evaluation.fitting import flaw_of
 from cxr_keras.recipes.batches import open_cache
 from cxr_keras.recipes.classifier import check_classifier, classifier_provenance, finish_classifier
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
@@ -93,8 +94,10 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
     validation = read_predictions(validated) if len(fold_folders) == 1 and validated.exists() else None
     settings, draws = config.evaluation, config.evaluation.bootstrap_draws
     target, prevalence = settings.target_sensitivity, settings.prevalence
+    # A classifier on stored features has no epochs, whatever the strategy that its config leaves unused would do.
+    flaw = flaw_of(chose_epoch=config.classifier is None and config.chooses_epoch, other_look=settings.validation_appearance is not None)
     write_csv(folder / "predictions.csv", predictions)
-    fitted = score_fitted(predictions, validation, folder, target=target, prevalence=prevalence, draws=draws, seed=config.seed)
+    fitted = score_fitted(predictions, validation, folder, target=target, prevalence=prevalence, draws=draws, seed=config.seed, flaw=flaw)
     scores = write_results(
         predictions,
         folder,

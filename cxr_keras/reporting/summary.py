@@ -39,22 +39,24 @@ def all_tables(scores: Mapping[str, Any], *, provenance: Mapping[str, Any], name
 
 def operating_points_table(points: Sequence[Mapping[str, Any]]) -> Table:
     """Tabulate a binary problem's scores at 0.5 and at chosen thresholds, a row each; the note tells how each was chosen."""
-    names = tuple(points[0]["scores"])
+    names = tuple(next(point["scores"] for point in points if point["scores"] is not None))
     notes = ["Positive means a probability at or above the threshold; intervals keep it as it is."]
     notes += [f"{point['name']}: {point['criterion']}." for point in points if point["criterion"] != "fixed"]
     rows = []
     for point in points:
         if point["scores"] is None:
             rows.append((point["name"], NOT_AVAILABLE, point["chosen_on"], *(NOT_AVAILABLE for _ in names)))
-            notes.append(f"guaranteed: {point['reason']}.")
+            notes.append(f"{point['name']} has no threshold: {point['reason']}.")
             continue
         thresholds = sorted(point["thresholds"].values())
         shown = f"{thresholds[0]:.3f}" if thresholds[0] == thresholds[-1] else f"{thresholds[0]:.3f} to {thresholds[-1]:.3f}"
         rows.append((point["name"], shown, point["chosen_on"], *(format_value(point["scores"][name]) for name in names)))
         if promise := point.get("promise"):
             notes.append(
-                f"guaranteed: of {promise['patients']:,} patients at most {promise['may_miss']} may lie below it; {promise['assumes']}."
+                f"{point['name']}: of {promise['patients']:,} patients at most {promise['may_miss']} may lie below it; "
+                f"{promise['assumes']}."
             )
+    notes += [f"Remark: {remark}." for remark in dict.fromkeys(point["remark"] for point in points if "remark" in point)]
     if "prevalence" in points[0]:
         notes.append(f"PPV and NPV are those of a place where {points[0]['prevalence']:g} of the people tested are sick.")
     header = ("point", "threshold", "chosen on", *map(label_of, names))
@@ -79,5 +81,5 @@ def calibration_table(found: Mapping[str, Any]) -> Table:
         note = f"Temperature {told}, fitted on {found['fitted_on']}; above 1 the probabilities were too sure. Lower scores are better."
         note += f" Remark: {found['remark']}." if "remark" in found else ""
     if expected:
-        note += " Chance alone gives a calibrated model a calibration error above 0: the row below it. It has no interval: resampling adds chance."
+        note += " Chance gives a calibrated model an error above 0, the row below. The error has no interval: resampling adds chance."
     return Table("Calibration", ("score", *(words for _, words in shown)), tuple(rows), note=note)

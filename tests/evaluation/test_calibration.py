@@ -129,6 +129,10 @@ def test_one_split_takes_the_validation_part_or_nothing():
     told, scaled = calibration(test, validation, draws=20)
     assert told["locked"] == told["temperatures"]["0"] == fit_temperature(validation_rows(validation, scored=test)).value
     pd.testing.assert_frame_equal(scaled, apply_temperature(test, told["locked"]))
+    assert told["fitted_on"] == "the validation part" and "remark" not in told
+    flawed, _ = calibration(test, validation, flaw="chose the epoch", draws=20)
+    assert flawed["fitted_on"].endswith("whose images chose the epoch") and "mostly for the worse" in flawed["remark"]
+    assert flawed["locked"] == told["locked"]
 
 
 def test_test_rows_cannot_fit():

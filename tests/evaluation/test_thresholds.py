@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from cxr_keras.evaluation.fitting import out_of_fold_rows, validation_rows
+from cxr_keras.evaluation.fitting import flaw_of, out_of_fold_rows, validation_rows
 from cxr_keras.evaluation.thresholds import CONFIDENCE, SENSITIVITY, choose_threshold, least_of_patients, operating_points, promise_of
 
 
@@ -170,7 +170,44 @@ def test_one_split_takes_the_validation_part_or_only_a_half():
     rows = validation_rows(validation, scored=test)
     for point in points[1:]:
         assert point["locked"] == point["thresholds"]["0"] == choose_threshold(rows, criterion=point["name"]).value
-    assert "several folds" not in points[3]["promise"]["assumes"]
+    assert "several folds" not in points[3]["promise"]["assumes"] and "served for nothing else" in points[3]["promise"]["assumes"]
+
+
+def test_rows_that_chose_the_epoch_promise_nothing():
+    test, validation = predictions(folds=1), predictions(300, folds=1, seed=1, first=1000)
+    chose = flaw_of(chose_epoch=True)
+    points, unused = operating_points(test, validation, flaw=chose, draws=10), operating_points(test, validation, draws=10)
+    assert points[3]["locked"] is points[3]["scores"] is None and points[3]["reason"].startswith("the images to choose on chose the epoch")
+    assert "cxr cv" in points[3]["reason"] and "promise" not in points[3] and "promise" in unused[3]
+    for point, other in zip(points[1:3], unused[1:3], strict=True):
+        assert point["locked"] == other["locked"] and "chose the epoch" in point["remark"] and "remark" not in other
+    with pytest.raises(ValueError, match="were given another look, so they are not like new ones"):
+        choose_threshold(validation_rows(validation, scored=test, flaw=flaw_of(chose_epoch=False, other_look=True)), criterion="guaranteed")
+    # In cross-validation the epoch of a fold was chosen on other rows than those that are pooled.
+    assert "promise" in operating_points(predictions(600), flaw=chose, draws=10)[3]
+
+
+def test_a_choice_among_epochs_breaks_the_promise():
+    # Why the rule above: of 60 equally good epochs the one is kept that gives the sick patients of the validation part the highest scores.
+    random = np.random.default_rng(0)
+    patients, studies, kept = 93, 400, {"chosen": 0, "last": 0}
+    may_miss = promise_of(patients).may_miss
+    for _ in range(studies):
+        epochs = np.sort(random.normal(size=(60, patients)), axis=1)
+        for name, scores in (("chosen", epochs[epochs.mean(axis=1).argmax()]), ("last", epochs[-1])):
+            kept[name] += stats.norm.sf(scores[may_miss]) >= SENSITIVITY
+    assert kept["last"] / studies > 0.92 and kept["chosen"] / studies < 0.85
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+def test_rows_of_one_class_give_points_a_reason(folds):
+    test = predictions(folds=folds)
+    if folds == 1:
+        points = operating_points(test, predictions(300, folds=1, seed=1, first=1000).assign(label="normal"), draws=10)
+    else:
+        points = operating_points(test.assign(label=np.where(test["fold"] == 0, test["label"], "normal")), draws=10)
+    assert [point["name"] for point in points] == ["0.5", "youden", "sensitive", "guaranteed"]
+    assert all(point["scores"] is point["locked"] is None and "is normal" in point["reason"] for point in points[1:])
 
 
 def test_test_rows_cannot_choose():

@@ -32,7 +32,24 @@ def test_operating_points_tell_promise_and_prevalence():
 def test_a_promise_that_cannot_be_made_is_a_row_without_figures():
     table = operating_points_table(operating_points(predictions(60), draws=20))
     assert set(table.rows[3][3:]) == {"n/a"} and table.rows[3][1] == "n/a"
-    assert "takes 59 patients of the positive class" in table.note
+    assert "guaranteed has no threshold: no threshold can promise" in table.note and "takes 59 patients of the positive class" in table.note
+
+
+def test_points_without_a_threshold_stand_there_with_their_names():
+    sick = predictions(60, folds=1).assign(label="pneumonia")
+    sick["image_id"] = sick["group_id"] = "v" + sick["image_id"]
+    table = operating_points_table(operating_points(predictions(60, folds=1), sick, draws=20))
+    assert [row[:2] for row in table.rows[1:]] == [(name, "n/a") for name in ("youden", "sensitive", "guaranteed")]
+    for name in ("youden", "sensitive", "guaranteed"):
+        assert f"{name} has no threshold: every image to choose on for fold 0 (the validation part) is pneumonia." in table.note
+
+
+def test_rows_that_chose_the_epoch_are_remarked_on_once():
+    validation = predictions(300, folds=1)
+    validation["image_id"] = validation["group_id"] = "v" + validation["image_id"]
+    table = operating_points_table(operating_points(predictions(60, folds=1), validation, flaw="chose the epoch", draws=20))
+    assert table.note.count("Remark: the images it was fitted on chose the epoch") == 1
+    assert table.rows[1][2] == "the validation part, whose images chose the epoch" and table.rows[3][1] == "n/a"
 
 
 def test_calibration_before_and_after():
@@ -46,7 +63,7 @@ def test_calibration_before_and_after():
         "log loss (nats)",
     ]
     assert table.rows[1] == ("that of a calibrated model", *(f"{found['error_if_calibrated'][key]:.3f}" for key in ("before", "after")), "")
-    assert "[" not in "".join(table.rows[0]) and "Chance alone" in table.note
+    assert "[" not in "".join(table.rows[0]) and "Chance gives a calibrated model" in table.note
     assert "fitted on the other folds" in table.note and " to " in table.note
     del found["error_if_calibrated"]
     assert len(calibration_table(found).rows) == 3 and "Chance" not in calibration_table(found).note

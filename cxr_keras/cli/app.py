@@ -185,7 +185,7 @@ def _run_folder(name: str, verb: str, sample: bool) -> Path:
     return Path("runs") / f"{'sample-' if sample else ''}{name}-{verb}"
 
 
-STOPPED = "stopped. Training and grids continue after the last resumable state with the same command; other verbs begin anew."
+STOPPED = "stopped. The same command continues a training after its last resumable state; other verbs begin anew."
 
 
 def main() -> None:

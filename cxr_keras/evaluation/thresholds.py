@@ -16,7 +16,6 @@ and promising on the same rows is no double use of them; ties only make the prom
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,35 +223,6 @@ def operating_points(
         point["scores"] = score_calls(table, called, positive=classes[1], prevalence=prevalence, draws=draws, seed=seed)
         point["thresholds"] = {str(fold): threshold for fold, threshold in point["thresholds"].items()}
     return points
-
-
-def score_locked(
-    points: Sequence[Mapping[str, Any]], table: pd.DataFrame, *, prevalence: float | None = None, draws: int = DRAWS, seed: int = 0
-) -> list[dict[str, Any]]:
-    """Score thresholds that a run has locked on images from elsewhere; nothing is chosen here.
-
-    Args:
-        points: from `operating_points`, as they lie in a run's metrics.json.
-        table: predictions of images of which none served to choose; the caller makes sure of that, because the file holds no rows.
-        prevalence: as for `operating_points`.
-        draws: bootstrap resamples of patients.
-        seed: of the resamples.
-
-    Returns:
-        The points in the same form, with the scores of these images; a point that has no threshold keeps its reason.
-    """
-    positive = class_names(table)[-1]
-    scored = []
-    for point in points:
-        told = {key: value for key, value in point.items() if key != "prevalence"}
-        told |= {} if prevalence is None else {"prevalence": prevalence}
-        if point["locked"] is not None:
-            called = table[PROBABILITY_PREFIX + positive].to_numpy() >= point["locked"]
-            told["scores"] = score_calls(table, called, positive=positive, prevalence=prevalence, draws=draws, seed=seed)
-            told["thresholds"] = {str(fold): point["locked"] for fold in sorted(set(table["fold"]))}
-            told["chosen_on"] = "nothing" if point["chosen_on"] == "nothing" else "the run's own images by its single models; locked"
-        scored.append(told)
-    return scored
 
 
 def _point(criterion: str, rows: tuple[dict[int, FittingRows], FittingRows], table: pd.DataFrame, *, target: float) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from cxr_keras.data.manifest import read_manifest
 from cxr_keras.data.pipeline import examples_of
 from cxr_keras.evaluation import predictions_table, score_predictions
 from cxr_keras.evaluation.calibration import score_locked_temperature
+from cxr_keras.evaluation.locked import score_locked
 from cxr_keras.evaluation.predictions import probability_columns
-from cxr_keras.evaluation.thresholds import score_locked
 from cxr_keras.recipes.batches import batches_in_order, open_cache
 from cxr_keras.recipes.classifier_elsewhere import classify_elsewhere
 from cxr_keras.recipes.classifier_fold import CLASSIFIER_FILE
@@ -47,7 +47,8 @@ def evaluate_run(
         prevalence: share of sick among those who will be tested, for predictive values; by default the run's `evaluation.prevalence`.
 
     Returns:
-        The scores of the ensemble with its provenance, as in `metrics.json`; `by_model` holds those of the single models.
+        The scores of the ensemble with its provenance, as in `metrics.json`; `by_model` holds those of the single models, which the
+        thresholds were chosen for, with their `operating_points` in a binary problem.
 
     Raises:
         ValueError: the run is not finished or has no models, the manifest has other classes, or images or patients that the run trained on.
@@ -69,9 +70,15 @@ def evaluate_run(
     write_csv(folder / "predictions.csv", ensemble)
     own = read_json(run / "metrics.json")
     draws, seed = config.evaluation.bootstrap_draws, config.seed
-    by_model = {name: score_predictions(table, draws=draws, seed=seed)["scores"] for name, table in tables.items()}
+    by_model: dict[str, dict[str, Any]] = {
+        name: score_predictions(table, draws=draws, seed=seed)["scores"] for name, table in tables.items()
+    }
     prevalence = config.evaluation.prevalence if prevalence is None else prevalence
-    points = score_locked(own.get("operating_points") or (), ensemble, prevalence=prevalence, draws=draws, seed=seed)
+    locked = own.get("operating_points") or ()
+    told: dict[str, Any] = {"prevalence": prevalence, "draws": draws, "seed": seed}
+    points = score_locked(locked, ensemble, models=len(tables), **told)
+    if locked:
+        by_model = {name: scored | {"operating_points": score_locked(locked, tables[name], **told)} for name, scored in by_model.items()}
     calibrated, scaled = score_locked_temperature(own.get("calibration"), list(tables.values()), draws=draws, seed=seed)
     if scaled is not None:
         write_csv(folder / CALIBRATED_FILE, scaled)

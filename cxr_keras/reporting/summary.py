@@ -32,6 +32,8 @@ def all_tables(scores: Mapping[str, Any], *, provenance: Mapping[str, Any], name
         tables.append(calibration_table(scores["calibration"]))
     if len(scores.get("by_model", ())) > 1:
         tables.append(models_table(scores))
+        if any("operating_points" in found for found in scores["by_model"].values()):
+            tables.append(models_points_table(scores["by_model"]))
     if scores.get("subgroups"):
         tables.append(subgroups_table(scores["subgroups"]))
     return [*tables, confusion_table(scores)]
@@ -63,6 +65,18 @@ def operating_points_table(points: Sequence[Mapping[str, Any]]) -> Table:
     return Table("Operating points", header, tuple(rows), note=" ".join(notes))
 
 
+def models_points_table(by_model: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Tabulate sensitivity and specificity of single models at the thresholds that were chosen for such models, a row each."""
+    names = ("sensitivity", "specificity")
+    rows = [
+        (model, point["name"], f"{point['locked']:.3f}", *(format_value(point["scores"][name]) for name in names))
+        for model, found in by_model.items()
+        for point in found["operating_points"]
+        if point["scores"] is not None
+    ]
+    return Table("Single models at the locked thresholds", ("model", "point", "threshold", *map(label_of, names)), tuple(rows))
+
+
 def calibration_table(found: Mapping[str, Any]) -> Table:
     """Tabulate the scores of the probabilities themselves, as they came and after temperature scaling."""
     scores = found["scores"]
@@ -71,8 +85,8 @@ def calibration_table(found: Mapping[str, Any]) -> Table:
     rows = [(label_of(name), *(format_value(scores[key][name]) for key, _ in shown)) for name in scores["before"]]
     # Runs that were scored by an earlier version lack it.
     if expected := found.get("error_if_calibrated"):
-        values = (f"{expected[key]:.3f}" if key in expected else "" for key, _ in shown)
-        rows.insert(1, ("that of a calibrated model", *values))
+        of_calibrated = (f"{expected[key]:.3f}" if key in expected else "" for key, _ in shown)
+        rows.insert(1, ("that of a calibrated model", *of_calibrated))
     if found["locked"] is None:
         note = f"No temperature: {found['reason']}."
     else:

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cxr_keras.evaluation.fitting import flaw_of, out_of_fold_rows, validation_rows
-from cxr_keras.evaluation.thresholds import CONFIDENCE, SENSITIVITY, choose_threshold, least_of_patients, operating_points, promise_of
+from cxr_keras.evaluation.thresholds import (
+    CONFIDENCE,
+    SENSITIVITY,
+    choose_threshold,
+    least_of_patients,
+    operating_points,
+    promise_of,
+)
 
 
 def predictions(n=60, *, folds=3, seed=0, shift=0.0, first=0, sick=0.6):

@@ -35,6 +35,10 @@ def test_a_run_is_scored_elsewhere_by_model_and_as_a_whole(cxr, tmp_path, elsewh
     assert len(pd.read_csv(folder / "calibrated_predictions.csv")) == len(pd.read_csv(folder / "predictions.csv"))
     assert (run / "calibrated_predictions.csv").exists() and (run / "figures" / "thresholds.svg").exists()
     assert set(scores["by_model"]) == {"fold-0", "fold-1"} and "Single models" in output
+    assert "mean of 2, which is another operating point" in scores["operating_points"][1]["criterion"]
+    assert "Single models at the locked thresholds" in output
+    of_model = scores["by_model"]["fold-1"]["operating_points"]
+    assert [point["locked"] for point in of_model] == list(locked.values()) and "mean of" not in of_model[1]["criterion"]
     assert {row["value"] for row in scores["subgroups"] if row["attribute"] == "sex"} == {"F", "M"}
     tables = [pd.read_csv(folder / "by_model" / f"fold-{fold}.csv")["p_normal"] for fold in (0, 1)]
     assert pd.read_csv(folder / "predictions.csv")["p_normal"].to_numpy() == pytest.approx(((tables[0] + tables[1]) / 2).to_numpy())

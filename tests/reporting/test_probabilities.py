@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from cxr_keras.evaluation.calibration import calibration
-from cxr_keras.evaluation.thresholds import operating_points, score_locked
+from cxr_keras.evaluation.locked import score_locked
+from cxr_keras.evaluation.thresholds import operating_points
 from cxr_keras.reporting import calibration_figure, roc_figure, save_figure, score_histograms_figure, thresholds_figure
 
 FOUR = ("bacterial", "covid19", "normal", "viral")

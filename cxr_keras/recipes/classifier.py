@@ -84,9 +84,11 @@ def classifier_provenance(config: RunConfig, fold_folders: Sequence[Path]) -> di
     parameter = search_settings(config).kind.parameter
     span = f"{chosen[0]:g}" if len(chosen) == 1 else f"{chosen[0]:g} to {chosen[-1]:g}"
     fits = sum(read_json(folder / DONE_FILE)["seconds"] for folder in fold_folders)
-    bases = {base_folder(folder, config.model.weights) for folder in fold_folders}
-    shared = sum(read_json(folder / DONE_FILE)["seconds"] for folder in bases)
-    return {"epochs": f"none; {parameter} {span}", "training": f"features {shared / 60:.1f} min, classifier {fits / 60:.1f} min"}
+    bases = [read_json(base / DONE_FILE) for base in {base_folder(folder, config.model.weights) for folder in fold_folders}]
+    minutes, reused, wanted = (sum(base[key] for base in bases) for key in ("seconds", "reused", "wanted"))
+    # What was there, from another run or from before a kill, took its time elsewhere.
+    made = f"features of {wanted - reused:,} images {minutes / 60:.1f} min ({reused:,} were there)"
+    return {"epochs": f"none; {parameter} {span}", "training": f"{made}, classifier {fits / 60:.1f} min"}
 
 
 def grid_tables(folder: Path) -> list[Table]:

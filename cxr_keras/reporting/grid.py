@@ -60,7 +60,7 @@ def grid_figure(
         figure = Figure(figsize=(1.0 + 4.0 * len(shown), 3.9), layout="constrained")
         for axes, name in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
             for number, (fold, curve) in enumerate(curves.items()):
-                _draw(axes, curve, name, chosen[fold], parameter=parameter, several=len(curves) > 1, number=number)
+                _draw(axes, curve, name, chosen[fold], parameter=parameter, number=number, count=len(curves))
             axes.set_xscale("log")
             if parameter == "n_neighbors":
                 tried = sorted({value for curve in curves.values() for value in curve[parameter]})
@@ -78,7 +78,8 @@ def grid_figure(
     return figure
 
 
-def _draw(axes: Axes, curve: pd.DataFrame, name: str, best: float, *, parameter: str, several: bool, number: int) -> None:
+def _draw(axes: Axes, curve: pd.DataFrame, name: str, best: float, *, parameter: str, number: int, count: int) -> None:
+    several, last = count > 1, number == count - 1
     values, scores, spread = (curve[key].to_numpy(float) for key in (parameter, name, f"{name}_sd"))
     colour = COLOURS[number % len(COLOURS)] if several else COLOURS[0]
     if not several:
@@ -96,5 +97,5 @@ def _draw(axes: Axes, curve: pd.DataFrame, name: str, best: float, *, parameter:
         label=f"fold {number}" if several else None,
     )
     at = np.flatnonzero(values == best)
-    label = "chosen" if number == 0 else None
+    label = "chosen" if last else None
     axes.plot(values[at], scores[at], "o", color=colour, markersize=10, fillstyle="none", markeredgewidth=1.6, label=label)

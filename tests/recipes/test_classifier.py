@@ -42,9 +42,11 @@ NEIGHBOURS = ("classifier.kind=nearest_neighbours", "classifier.grid=[1, 5]")
 def run(phantom, tmp_path, monkeypatch):
     """Runs a verb on a shipped config with small settings in this interpreter, jobs included; gives the run directory."""
 
-    def run_here(jobs):
+    def run_here(jobs, *, workers=1):
+        assert workers == 1
         for job in jobs:
             if not job.done:
+                assert all((folder / "done.json").exists() for folder in job.after)
                 job.folder.mkdir(parents=True, exist_ok=True)
                 jobs_module._named(job.call)(folder=job.folder, **job.arguments)
 
@@ -98,6 +100,7 @@ def test_a_cross_validation_is_that_of_scikit_learn_on_the_stored_features(run, 
         assert {"predictions.csv", "metrics.json", "model.npz", "grid.csv", "grid_by_inner_fold.csv", "done.json"} <= left
     assert metrics["classifier"]["features"] == features.shape[1] == 512 and metrics["folds"]["count"] == 2
     assert metrics["provenance"]["strategy"] == "logistic regression on features" and metrics["provenance"]["epochs"].startswith("none; C")
+    assert f"features of {total} images" in metrics["provenance"]["training"]
     assert {point["name"] for point in metrics["operating_points"]} >= {"0.5", "youden"}
     grid = pd.read_csv(folder / "grid.csv")
     assert len(grid) == 4 and grid.groupby("fold")["chosen"].sum().eq(1).all()
@@ -126,6 +129,7 @@ def test_a_cross_validation_is_that_of_scikit_learn_on_the_stored_features(run, 
     capsys.readouterr()
     folder = run("cv", *NEIGHBOURS, folder="neighbours")
     assert f"features: reused {total} of {total}" in capsys.readouterr().err
+    assert f"({total} were there)" in read_json(folder / "metrics.json")["provenance"]["training"]
     evaluate_run(folder, elsewhere)
     own = stored(tmp_path / "cache", manifest)[0]
     for name, chosen in read_json(folder / "metrics.json")["classifier"]["chosen"].items():
@@ -174,6 +178,13 @@ def test_a_kill_ends_in_the_same_predictions(run, cxr, tmp_path, monkeypatch, ca
     monkeypatch.setenv("CXR_CACHE", str(tmp_path / "other"))
     assert (run("cv") / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
     assert "continues" in capsys.readouterr().err
+
+
+def test_folds_at_a_time_wait_for_what_they_share(run, cxr, tmp_path):
+    one = run("cv", folder="one")
+    code, _, errors = cxr("cv", "vgg16_features", "--jobs", "2", "--run", "two", settings=CLASSIFIER)
+    assert code == 0, errors
+    assert (tmp_path / "two" / "predictions.csv").read_bytes() == (one / "predictions.csv").read_bytes()
 
 
 def test_features_that_were_removed_in_between_are_made_again(run, tmp_path, capsys):

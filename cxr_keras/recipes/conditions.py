@@ -16,7 +16,7 @@ from cxr_keras.runs.directory import DONE_FILE
 from cxr_keras.runs.files import read_json
 from cxr_keras.training.strategies import phases_of
 
-SETTINGS_THAT_MATTER = ("data.", "model.params.", "augmentation.", "training.")
+SETTINGS_THAT_MATTER = ("data.", "model.params.", "augmentation.", "training.", "classifier.")
 """Prefixes of settings that are compared with the shipped config of the same system."""
 
 SAID_OTHERWISE = (

@@ -224,7 +224,7 @@ def origin_section(run: FinishedRun, manifest: pd.DataFrame, *, headline: Table)
     hashes = [("manifest (images and labels)", manifest_digest(manifest))]
     hashes += [
         (str(path.relative_to(run.folder)), file_sha256(path))
-        for path in sorted([*run.folder.glob("*/model.keras"), *run.folder.glob("*/model.npz")])
+        for path in sorted([*run.folder.glob("*/model.*"), *run.folder.glob("fold-*/base/model.keras")])
     ]
     rows = [(name, version) for name, version in environment["packages"].items()]
     machine = environment["machine"]

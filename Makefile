@@ -62,7 +62,7 @@ $(foreach config,$(CONFIGS),$(if $(findstring _,$(config)),$(eval $(call dashed,
 test: $(VENV)/.installed-dev lint ## Lint, then all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
-test-slow: $(VENV)/.installed-dev ## The tests that take minutes each
+test-slow: $(VENV)/.installed-dev ## The tests that take long, left out of `make test`
 	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.installed-dev ## ruff, import-linter, mypy on the pure modules

@@ -154,15 +154,15 @@ def _fetch_once(url: str, partial: Path, *, size: int, show_progress: bool) -> N
 
 
 def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Give what comes in pieces of about 1 MiB, and what came before a connection broke."""
+    """Give what comes in pieces of 1 MiB, the last one smaller, and what came before a connection broke."""
     waiting = bytearray()
     broken: Exception | None = None
     try:
         while piece := response.read1(_BLOCK):
             waiting += piece
-            if len(waiting) >= _BLOCK:
-                yield bytes(waiting)
-                waiting.clear()
+            while len(waiting) >= _BLOCK:
+                yield bytes(waiting[:_BLOCK])
+                del waiting[:_BLOCK]
     except _BREAKS as error:
         broken = error
     if waiting:

@@ -212,13 +212,18 @@ def comparison_text(sections: Sequence[Section], *, width: int | None = None) ->
     width = width or shutil.get_terminal_size((WIDTH_WITHOUT_TERMINAL, 24)).columns
     blocks = []
     for section in sections:
-        lines = textwrap.wrap(section.lead, width)
+        lines = _wrapped(section.lead, width)
         for point in section.points:
-            lines += textwrap.wrap(point, width, initial_indent="  - ", subsequent_indent="    ")
-        lines += [line for remark in section.remarks for line in textwrap.wrap(remark, width)]
+            lines += _wrapped(point, width, initial_indent="  - ", subsequent_indent="    ")
+        lines += [line for remark in section.remarks for line in _wrapped(remark, width)]
         heading = [f"## {section.heading}", "", *lines, *([""] if lines else [])]
         blocks.append("\n".join([*heading, render_text(section.tables, width=width)]))
     return "\n".join(blocks)
+
+
+def _wrapped(text: str, width: int, *, initial_indent: str = "", subsequent_indent: str = "") -> list[str]:
+    """Break at spaces only, so that commands and file names stay whole."""
+    return textwrap.wrap(text, width, break_on_hyphens=False, initial_indent=initial_indent, subsequent_indent=subsequent_indent)
 
 
 def comparison_markdown(sections: Sequence[Section], *, title: str) -> str:

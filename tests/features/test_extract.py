@@ -151,7 +151,7 @@ def test_unnamed_layers_are_numbered_anew_and_still_the_same() -> None:
 
 
 def test_what_cannot_be_stored_is_refused(model: keras.Model, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected one of features, embedding. Did you mean 'embedding'"):
+    with pytest.raises(ValueError, match="expected one of features, pooled, embedding. Did you mean 'embedding'"):
         layer_model(model, "embeding")
     with pytest.raises(ValueError, match="no layer 'embedding'"):
         layer_model(models_zoo.base_model(model), "embedding")

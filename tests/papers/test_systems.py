@@ -37,7 +37,7 @@ def test_the_system_that_a_shipped_config_names_is_known_and_has_its_model_and_s
         system = get_system(config["paper"])
         assert config["data"]["image_size"] == [system.image_size] * 2
         assert system.model == config["model"]["name"]
-        assert system.strategy in ("", config["training"]["strategy"])
+        assert system.strategy in ("", config.get("training", {}).get("strategy"))
         assert (system.weights == "random") == (config["model"]["weights"] is None)
 
 

@@ -21,7 +21,10 @@ def test_the_rare_class_is_expanded_to_the_largest():
 
 
 def test_batches_carry_weights_and_the_size_of_the_network():
-    config = load_config("resnet50", ["data.stored_size=[20, 20]", "data.image_size=[16, 16]", "augmentation.random_crop=true"])
+    config = load_config(
+        "resnet50",
+        ["data.stored_size=[20, 20]", "data.image_size=[16, 16]", "augmentation.random_crop=true", "training.frozen_base=in_loop"],
+    )
     images = np.random.default_rng(0).integers(0, 255, (16, 20, 20, 1), dtype=np.uint8)
     data = training_data(
         images, expanded(examples(), config, CLASSES), examples(), config=config, fold=0, classes=CLASSES, weights=np.ones(4), jit=False

@@ -162,7 +162,12 @@ def test_a_run_without_models_says_so(run, elsewhere):
 
 
 @pytest.mark.parametrize(
-    ("stage", "pattern"), [("extraction", "other/features/*/.rows-*"), ("reduction", "run/base/rows.npy"), ("fold", "run/fold-0/done.json")]
+    ("stage", "pattern"),
+    [
+        ("extraction", "other/features/*/.rows-*"),
+        pytest.param("reduction", "run/base/rows.npy", marks=pytest.mark.slow),
+        pytest.param("fold", "run/fold-0/done.json", marks=pytest.mark.slow),
+    ],
 )
 def test_a_kill_ends_in_the_same_predictions(run, cxr, tmp_path, monkeypatch, capsys, stage, pattern):
     whole = run("cv", folder="whole")
@@ -180,6 +185,7 @@ def test_a_kill_ends_in_the_same_predictions(run, cxr, tmp_path, monkeypatch, ca
     assert "continues" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_folds_at_a_time_wait_for_what_they_share(run, cxr, tmp_path):
     one = run("cv", folder="one")
     code, _, errors = cxr("cv", "vgg16_features", "--jobs", "2", "--run", "two", settings=CLASSIFIER)

@@ -67,6 +67,7 @@ def test_a_head_learns_the_same_from_outputs_computed_once(cxr, tmp_path):
     assert found == wanted
 
 
+@pytest.mark.slow
 def test_both_stages_with_a_random_base_predict_alike_and_survive_a_kill(cxr, tmp_path):
     assert (
         cxr("train", "mini_vgg", ADAM, "training.frozen_base=in_loop", "split.validation=0.2", "--run", "loop", settings=SETTINGS)[0] == 0

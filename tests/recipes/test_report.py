@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from cxr_keras.recipes.report import MOST_BYTES, render_within
+from cxr_keras.recipes.report import MOST_BYTES, render_within, report
 from cxr_keras.reporting.sections import Picture, Section
 
 
@@ -57,13 +57,13 @@ def test_a_run_ends_with_a_report_and_several_make_one(cxr, tmp_path, reported):
     assert len(maps) == min(2, wrong)
     assert (reported / "report.html").stat().st_size < MOST_BYTES
 
-    code, output, errors = cxr("report", "one", "--mistakes", "0", "--out", "plain.html", settings=())
-    assert code == 0 and "Written to plain.html" in output, errors
+    assert report([reported], out=tmp_path / "plain.html", mistakes=0) == tmp_path / "plain.html"
     assert not [title for title in Page(tmp_path / "plain.html").images if ": label " in title]
 
     shutil.copytree(reported, tmp_path / "two")
-    code, output, errors = cxr("report", "one", "two", settings=())
-    assert code == 0 and "report.html" in output, errors
+    with pytest.raises(ValueError, match="2 were given; leave --mistakes out"):
+        report([reported, tmp_path / "two"], mistakes=3)
+    report([reported, tmp_path / "two"])
     headings = Page(tmp_path / "report.html").headings
     assert "Differences on the same images (PHANTOM)" in headings
 

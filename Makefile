@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 CONFIGS := $(filter-out sample,$(basename $(notdir $(wildcard configs/*.yaml))))
+TUNED  := $(basename $(notdir $(shell grep -l "^tune:" configs/*.yaml)))
 SET    ?=
 
 # Without DATA the job runs on phantoms, small, in minutes.
@@ -16,11 +17,12 @@ JOB    := --sample $(if $(WEIGHTS),model.weights='$(WEIGHTS)') $(SET)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev test test-slow lint format bench clean $(CONFIGS:%=train-%) $(CONFIGS:%=train-%-cv)
+.PHONY: help install install-dev test test-slow lint format bench clean $(CONFIGS:%=train-%) $(CONFIGS:%=train-%-cv) $(TUNED:%=tune-%)
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 22
 	@echo "train-CONFIG-cv       Cross-validate configs/CONFIG.yaml, e.g. make train-resnet50-cv"
+	@echo "tune-CONFIG           Search settings, of $(TUNED)"
 	@echo "train-CONFIG          Train configs/CONFIG.yaml on one split, e.g. make train-mini_vgg"
 	@echo
 	@echo "Configs: $(CONFIGS)"
@@ -50,6 +52,9 @@ $(CONFIGS:%=train-%-cv): train-%-cv: $(VENV)/.installed
 
 $(CONFIGS:%=train-%): train-%: $(VENV)/.installed
 	$(BIN)/cxr train configs/$*.yaml $(JOB)
+
+$(TUNED:%=tune-%): tune-%: $(VENV)/.installed
+	$(BIN)/cxr tune configs/$*.yaml $(JOB)
 
 # Names may be written with dashes: make train-vgg16-features.
 define dashed

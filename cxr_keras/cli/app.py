@@ -16,6 +16,7 @@ from cxr_keras.cli import export as export_commands
 from cxr_keras.cli import features as feature_commands
 from cxr_keras.cli import models as model_commands
 from cxr_keras.cli import predict as predict_commands
+from cxr_keras.cli import tune as tune_commands
 from cxr_keras.cli import weights as weights_commands
 from cxr_keras.startup import start_backend
 
@@ -28,6 +29,7 @@ app.command("explain")(explain_commands.explain)
 app.command("export")(export_commands.export)
 app.command("features")(feature_commands.features)
 app.command("predict")(predict_commands.predict)
+app.command("tune")(tune_commands.tune)
 
 CONFIG_HELP = "A YAML file, or the name of a shipped config (see `cxr configs`)."
 AXES = ("models", "strategies")

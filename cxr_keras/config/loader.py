@@ -134,6 +134,22 @@ def _as_sample(settings: dict[str, Any]) -> dict[str, Any]:
     return merge(settings, sample)
 
 
+def put(settings: dict[str, Any], keys: Sequence[str], value: Any, *, origin: str) -> None:
+    """Put a value into nested settings, in place; sections that are not there are made.
+
+    Raises:
+        ValueError: the keys reach below a plain value; the message names `origin`.
+    """
+    place = settings
+    for key in keys[:-1]:
+        if place.get(key) is None:
+            place[key] = {}
+        place = place[key]
+        if not isinstance(place, dict):
+            raise ValueError(f"{origin} reaches below {key!r}, which holds a plain value.")
+    place[keys[-1]] = value
+
+
 def _apply(settings: dict[str, Any], override: str) -> None:
     """Put one "section.key=value" into the settings, in place."""
     dotted, separator, text = override.partition("=")
@@ -146,14 +162,7 @@ def _apply(settings: dict[str, Any], override: str) -> None:
         raise ValueError(f"The value of {override!r} is not valid YAML: {error}") from None
     if keys[:2] == ["data", "sources"] and isinstance(value, str):
         value = [value]
-    place = settings
-    for key in keys[:-1]:
-        if place.get(key) is None:
-            place[key] = {}
-        place = place[key]
-        if not isinstance(place, dict):
-            raise ValueError(f"{override!r} reaches below {key!r}, which holds a plain value.")
-    place[keys[-1]] = value
+    put(settings, keys, value, origin=repr(override))
     # An origin given on the command line replaces the other kind that the file names.
     if keys == ["data", "sources"]:
         settings["data"].pop("manifest", None)
@@ -180,6 +189,8 @@ def _field_names(location: tuple[Any, ...]) -> list[str]:
     """The fields of the section at a location of the schema."""
     section: type[BaseModel] = RunConfig
     for part in location:
+        if part not in section.model_fields:
+            continue  # the key of a mapping whose values are sections
         annotation = section.model_fields[part].annotation
         candidates = [annotation, *get_args(annotation)]
         section = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))

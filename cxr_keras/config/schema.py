@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from cxr_keras.config.augmentation import AppearanceSection, AugmentationSection
 from cxr_keras.config.classifier import IDLE, ClassifierSection, without_effect
 from cxr_keras.config.section import Section
+from cxr_keras.config.tune import TuneSection
 from cxr_keras.training.strategies import phases_of
 
 
@@ -141,6 +142,7 @@ class RunConfig(Section):
     split: SplitSection = SplitSection()
     cross_validation: CrossValidationSection = CrossValidationSection()
     evaluation: EvaluationSection = EvaluationSection()
+    tune: TuneSection | None = Field(None, description="what `cxr tune` searches; other verbs make no use of it")
     seed: int = Field(0, ge=0, lt=2**31)
     split_seed: int | None = Field(None, ge=0, lt=2**31, description="seed of folds and splits; default: seed")
     seeds: tuple[int, ...] = Field((), description="one run for each of these seeds, then their mean and spread; replaces seed")

@@ -41,8 +41,12 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     Returns:
         The manifest without bad files, also written as `manifest.csv`.
     """
-    config.refuse_choice_without_validation(verb)
-    folds = range(config.cross_validation.folds) if verb == "cv" else range(1)
+    if verb == "tune":
+        config.refuse_choice_without_validation("cv")
+    else:
+        config = config.model_copy(update={"tune": None})
+        config.refuse_choice_without_validation(verb)
+    folds = range(1) if verb == "train" else range(config.cross_validation.folds)
     check_model(config.model, image_size=config.data.image_size, folds=folds)
     check_frozen_base(config)
     check_classifier(config)

@@ -23,6 +23,9 @@ from cxr_keras.runs.directory import DONE_FILE, hold_run_directory
 from cxr_keras.runs.failures import INTERRUPTED, NO_SPACE, USER_ERROR, explain
 from cxr_keras.runs.files import read_json, write_json
 
+FAILURE_FILE = "failure.json"
+"""Why a job refused its input, for who starts it: `message` and `exit_code`."""
+
 SECONDS_FOR_AN_ORPHAN_TO_END = 10.0
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
@@ -97,7 +100,7 @@ def run_jobs(jobs: Sequence[Job], *, workers: int = 1) -> None:
             for job in ready:
                 waiting.remove(job)
                 place = places.pop(0)
-                running[_start(job, place=place, at_a_time=at_a_time)] = (job, place)
+                running[start_job(job, place=place, at_a_time=at_a_time)] = (job, place)
         try:
             process = _first_to_end(running)
         except KeyboardInterrupt:
@@ -108,7 +111,7 @@ def run_jobs(jobs: Sequence[Job], *, workers: int = 1) -> None:
         job, place = running.pop(process)
         places.append(place)
         try:
-            _check(job, process.returncode)
+            check_ended(job, process.returncode)
         except KeyboardInterrupt:
             interrupted = True
         except JobFailed as error:
@@ -119,7 +122,17 @@ def run_jobs(jobs: Sequence[Job], *, workers: int = 1) -> None:
         raise failed
 
 
-def _start(job: Job, *, place: int, at_a_time: int) -> subprocess.Popen[bytes]:
+def start_job(job: Job, *, place: int = 0, at_a_time: int = 1) -> subprocess.Popen[bytes]:
+    """Start a job's interpreter; it ends by itself when this process is gone.
+
+    Args:
+        job: what to run.
+        place: number of the job among those that run at a time; the GPUs are given out by it.
+        at_a_time: how many run at a time; the cores are shared out among them.
+
+    Returns:
+        The process.
+    """
     write_json(job.folder / "job.json", {"call": job.call, "arguments": job.arguments, "before": job.before})
     command = [sys.executable, "-m", "cxr_keras.runs.jobs", str(job.folder), str(os.getpid())]
     threads, gpu = _share(place, at_a_time)
@@ -153,8 +166,13 @@ def _first_to_end(running: Iterable[subprocess.Popen[bytes]]) -> subprocess.Pope
                 return process
 
 
-def _check(job: Job, code: int) -> None:
-    """Raise what a job's exit code means."""
+def check_ended(job: Job, code: int) -> None:
+    """Raise what the exit code of a job's process means.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+        JobFailed: it refused its input, which it has said itself, or it died.
+    """
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     if code in (USER_ERROR, NO_SPACE):
@@ -185,6 +203,8 @@ def main(folder: str, parent: int) -> int:
             raise
         message, code = explained
         print(f"cxr: {message}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            write_json(Path(folder) / FAILURE_FILE, {"message": message, "exit_code": code})
         return code
     return 0
 

@@ -1,0 +1,315 @@
+"""`cxr tune`: a search over settings, each trial scored by patient-grouped folds that leave the test images alone."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cxr_keras.config.loader import flatten, read_config, to_yaml
+from cxr_keras.config.schema import RunConfig
+from cxr_keras.config.tune import Parameter
+from cxr_keras.data.folds import make_folds, read_folds, split_by_group, write_folds
+from cxr_keras.data.manifest import write_manifest
+from cxr_keras.data.sources.phantom import holds_phantoms
+from cxr_keras.recipes.run import announce_phantom, data_provenance, open_run
+from cxr_keras.recipes.search_workers import run_chief
+from cxr_keras.recipes.train import parts_of_split, train
+from cxr_keras.recipes.trial import (
+    FOLDS_FILE,
+    SEARCH_FOLDER,
+    TrialRecord,
+    held_out_fold,
+    higher_is_better,
+    read_records,
+    run_trial,
+    space_of,
+    total_epochs,
+    with_settings,
+)
+from cxr_keras.recipes.weights import check_model
+from cxr_keras.reporting import save_figure
+from cxr_keras.reporting.tables import Table, format_value, render_markdown, render_text
+from cxr_keras.reporting.trials import score_name, trials_figure, trials_table
+from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE, hold_run_directory
+from cxr_keras.runs.files import read_json, write_csv, write_json, write_text
+from cxr_keras.runs.jobs import Job, check_ended, start_job
+from cxr_keras.tuning.oracle import make_oracle
+from cxr_keras.tuning.search import open_state, search
+from cxr_keras.tuning.service import parse_address, signs_of_life, worker_environment
+from cxr_keras.tuning.space import hyperparameters_of
+
+BEST_CONFIG = "best.yaml"
+TRIALS_FILE = "trials.csv"
+FINAL_FOLDER = "final"
+WORKERS_FOLDER = "workers"
+
+
+def tune(config: RunConfig, folder: str | Path, *, workers: int = 1, listen: str | None = None) -> RunConfig:
+    """Search for the best settings of a config; the same call continues an interrupted search, no finished fold is run again.
+
+    The images that `cxr train` would test on are set apart first, and no trial sees them. At the end stand a table and a figure of the
+    trials, the best settings as `best.yaml`, and a model trained with them on all other images and tested on those set apart.
+
+    Args:
+        config: all settings; `tune` says what is searched.
+        folder: the run directory.
+        workers: trials at a time. With one, and no `listen`, they run one after another from this process; otherwise this process is
+            KerasTuner's chief and starts so many workers.
+        listen: host:port on which workers of other machines may join.
+
+    Returns:
+        The best settings.
+
+    Raises:
+        ValueError: there is no section `tune`, a value of the space is impossible by itself, the images or settings cannot be used, no
+            trial came to its end, or the directory holds another run.
+    """
+    folder = Path(folder)
+    check_search(config)
+    if listen is not None:
+        parse_address(listen)
+    with hold_run_directory(folder):
+        manifest = open_run(config, folder, verb="tune")
+        apart = _set_test_images_apart(config, folder, manifest)
+        oracle = oracle_of(config)
+        if workers == 1 and listen is None:
+            search(oracle, folder / SEARCH_FOLDER, functools.partial(run_trial, config, folder))
+        else:
+            open_state(oracle, folder / SEARCH_FOLDER)
+            run_chief(
+                oracle,
+                folder / SEARCH_FOLDER / WORKERS_FOLDER,
+                call="cxr_keras.recipes.tune:work",
+                arguments={"run_directory": str(folder.resolve())},
+                workers=workers,
+                listen=listen,
+                join=f"cxr tune --join HOST:PORT --run {folder.resolve()}",
+            )
+        best = _finish(config, folder, manifest, apart)
+        announce_phantom(config, manifest)
+        return best
+
+
+def join(folder: str | Path, address: str, *, name: str) -> None:
+    """Run trials for the chief of a search until there are no more.
+
+    Args:
+        folder: the run directory of the search, which chief and workers share.
+        address: host:port of the chief.
+        name: of this worker, different from all others.
+
+    Raises:
+        ValueError: the folder holds no search that has begun, or another worker has this name.
+    """
+    folder = Path(folder).resolve()
+    if not (folder / SEARCH_FOLDER / FOLDS_FILE).exists():
+        raise ValueError(f"{folder} holds no search that has begun. Start `cxr tune CONFIG --listen {address} --run {folder}` first.")
+    own = folder / SEARCH_FOLDER / WORKERS_FOLDER / name
+    if "chief" in name:
+        raise ValueError(f"--name is {name!r}; KerasTuner takes a name with `chief` in it for the chief's. Give another.")
+    job = Job(
+        "cxr_keras.recipes.tune:work",
+        own,
+        {"run_directory": str(folder)},
+        worker_environment(name, address),
+        before="cxr_keras.startup:start_backend",
+    )
+    (own / DONE_FILE).unlink(missing_ok=True)
+    process = start_job(job)
+    process.wait()
+    check_ended(job, process.returncode)
+
+
+def work(*, folder: Path, run_directory: str) -> None:
+    """Be a worker, in an interpreter of its own: ask the chief for trials and run them until there are no more.
+
+    Args:
+        folder: of this worker; its signs of life lie beside it.
+        run_directory: of the search.
+    """
+    root = Path(run_directory)
+    config = read_config(root / CONFIG_FILE)
+    with signs_of_life(folder.parent, folder.name):
+        search(oracle_of(config), root / SEARCH_FOLDER, functools.partial(run_trial, config, root))
+    write_json(folder / DONE_FILE, {})
+
+
+def check_search(config: RunConfig) -> None:
+    """Raise ValueError where a search cannot be: without a section `tune`, or with a value that is impossible whatever the others are."""
+    if config.tune is None:
+        raise ValueError(
+            f"{config.name} has no section `tune`, which says what to search, for example\n"
+            "tune:\n  trials: 12\n  space:\n    training.phases.all.learning_rate: {low: 1.0e-4, high: 1.0e-2, scale: log}\n"
+            "    augmentation.horizontal_flip: [true, false]\nPut one into the file, or give tune.space=... ; docs/tune.md says more."
+        )
+    if config.seeds:
+        raise ValueError("a search has one seed, for all of its trials alike; give seed instead of seeds.")
+    if config.cross_validation.protocol != "plain":
+        raise ValueError(
+            f"cross_validation.protocol is {config.cross_validation.protocol}, which chooses epochs on images that return in the folds; a "
+            "search needs cross_validation.protocol=plain."
+        )
+    if config.tune.search == "hyperband" and (config.classifier or total_epochs(config) < 2):
+        raise ValueError("hyperband gives out epochs, and there are fewer than two to give; take random or bayesian.")
+    faults = []
+    for name, parameter in config.tune.space.items():
+        for value in parameter.corners:
+            settings = _enabling(parameter, config.tune.space) | {name: value}
+            try:
+                made = with_settings(config, settings, origin=f"tune.space with {name}={value}")
+                check_model(made.model, image_size=made.data.image_size, folds=range(1))
+                made.refuse_choice_without_validation("cv")
+                if config.tune.final_model:
+                    made.refuse_choice_without_validation("train")
+            except ValueError as error:
+                faults.append(str(error))
+    if faults:
+        raise ValueError("\n".join(dict.fromkeys(faults)))
+    hyperparameters_of(space_of(config.tune))
+
+
+def _enabling(parameter: Parameter, space: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Values of other settings with which this one is varied."""
+    found: dict[str, Any] = {}
+    for other, allowed in parameter.when.items():
+        found |= _enabling(space[other], space) | {other: allowed[0]}
+    return found
+
+
+def oracle_of(config: RunConfig) -> Any:
+    """KerasTuner's oracle for a config's search."""
+    section = config.tune
+    assert section is not None
+    return make_oracle(
+        section.search,
+        hyperparameters_of(space_of(section)),
+        score=section.score,
+        higher_is_better=higher_is_better(section),
+        seed=config.seed,
+        trials=section.trials,
+        initial_trials=section.initial_trials,
+        epochs=total_epochs(config),
+        factor=section.factor,
+        iterations=section.iterations,
+    )
+
+
+def _set_test_images_apart(config: RunConfig, folder: Path, manifest: pd.DataFrame) -> pd.Series:
+    """Write the images that trials may use, and their folds, at the first start of a search.
+
+    Returns:
+        Image ids of what `cxr train` tests on, and with halves of an official folder also chooses on.
+    """
+    section = config.tune
+    assert section is not None
+    without_validation = config.split.model_copy(update={"validation": 0.0})
+    parts = parts_of_split(manifest, config.model_copy(update={"split": without_validation}))
+    apart = parts.index[parts != "train"]
+    usable = manifest[~manifest["image_id"].isin(apart)].reset_index(drop=True)
+    path = folder / SEARCH_FOLDER / FOLDS_FILE
+    if not path.exists():
+        if section.folds > 1:
+            folds = make_folds(usable, n_folds=section.folds, seed=config.seed_of_splits)
+        else:
+            fractions = {"train": 1 - section.held_out, "test": section.held_out}
+            folds = held_out_fold(split_by_group(usable, fractions=fractions, seed=config.seed_of_splits))
+        write_manifest(usable, folder / SEARCH_FOLDER / "manifest.csv")
+        write_folds(path, folds, manifest=usable, seed=config.seed_of_splits)
+    read_folds(path, manifest=usable)
+    return apart.to_series()
+
+
+def best_of(records: list[TrialRecord], *, higher: bool) -> TrialRecord:
+    """The trial of the best mean among those that ran all folds and epochs; of equals the first.
+
+    Raises:
+        ValueError: there is none.
+    """
+    eligible = [record for record in records if record.eligible]
+    if not eligible:
+        reasons = "; ".join(dict.fromkeys(record.reason for record in records if record.reason))
+        raise ValueError(f"None of {len(records)} trials came to its end{f': {reasons}' if reasons else ''}.")
+    sign = 1 if higher else -1
+    return max(eligible, key=lambda record: (sign * (record.mean or 0.0), -int(record.trial)))
+
+
+def _finish(config: RunConfig, folder: Path, manifest: pd.DataFrame, apart: pd.Series) -> RunConfig:
+    """Write table, figure and best config, and train with it."""
+    section = config.tune
+    assert section is not None
+    records = read_records(folder)
+    best = best_of(records, higher=higher_is_better(section))
+    score = score_name(section.score)
+    found = f"{score} {best.mean:.4f} over {len(best.scores)} folds in trial {best.trial} of {len(records)}"
+    config_of_best = with_settings(config, best.settings, origin="the best settings").model_copy(
+        update={
+            "name": f"{config.name}-tuned",
+            "description": f"{config.description or config.name}; settings found by a search: {found}",
+            "paper": None,  # its settings are no longer the paper's
+        }
+    )
+    write_text(folder / BEST_CONFIG, to_yaml(config_of_best))
+    write_csv(folder / TRIALS_FILE, trials_frame(records, list(section.space)))
+    usable = manifest[~manifest["image_id"].isin(apart)]
+    provenance = {
+        **data_provenance(usable),
+        "n": f"{len(usable):,} images, {usable['group_id'].nunique():,} patients",
+        "pixels": f"{config.data.image_size[0]}x{config.data.image_size[1]} {config.data.resize}",
+        "epochs": str(total_epochs(config)) if config.classifier is None else "none",
+        "seed": str(config.seed),
+        "weights": config.model.weights or "random",
+    }
+    tables = trials_table(records, best, list(section.space), score=section.score, folds=section.folds, provenance=provenance)
+    kind = "phantoms" if holds_phantoms(manifest) else "images"
+    figure = trials_figure(records, best, list(section.space), score=section.score, title=f"{config.name}: {section.search} search")
+    save_figure(figure, folder / "figures" / "trials.png", svg=True)
+    write_text(folder / "summary.md", f"# {config.name}: search\n\n{render_markdown(tables)}")
+    print(render_text(tables))
+    print(f"Best: {found}. Its settings: {folder / BEST_CONFIG}; `cxr cv {folder / BEST_CONFIG}` runs them.")
+    if section.final_model:
+        print(f"Training with them on the {len(usable):,} {kind} of the search, testing on the {len(apart):,} set apart", flush=True)
+        scores = train(config_of_best, folder / FINAL_FOLDER)
+        parts = pd.Series(read_json(folder / FINAL_FOLDER / "split.json"))
+        if strange := set(parts.index[parts == "test"]) - set(apart):
+            raise ValueError(f"{folder / FINAL_FOLDER} tested on {len(strange)} images that the search has used; remove that folder.")
+        tables.append(_final_table(best, scores, section.score))
+        write_text(folder / "summary.md", f"# {config.name}: search\n\n{render_markdown(tables)}")
+        print(render_text(tables[-1:]))
+    write_json(folder / "tune.json", {"best": best.trial, "score": section.score, "mean": best.mean, "trials": len(records)})
+    print(f"Everything lies in {folder}")
+    return config_of_best
+
+
+def _final_table(best: TrialRecord, scores: Mapping[str, Any], score: str) -> Table:
+    """The best trial's mean, which chose it, beside the score on images that chose nothing."""
+    tested = scores["scores"][score]
+    return Table(
+        "The best settings on images that chose nothing",
+        ("", score_name(score), "images"),
+        (
+            ("mean over the folds that chose them (flatters)", f"{best.mean:.3f}", "of the search"),
+            ("the final model on the images set apart", format_value(tested), f"{scores['n_images']:,}"),
+        ),
+        note="The best of many trials looks better than it is on the images that chose it; the second line has not chosen anything.",
+    )
+
+
+def trials_frame(records: list[TrialRecord], settings: list[str]) -> pd.DataFrame:
+    """One row a trial: its settings, status, scores and time."""
+    rows = []
+    for record in records:
+        row: dict[str, Any] = {"trial": record.trial}
+        row |= {name: _cell(record.settings.get(name)) for name in settings}
+        row |= {"status": record.status, "folds": len(record.scores), "mean": record.mean, "standard_deviation": record.standard_deviation}
+        row |= {"epochs_share": record.epochs, "reason": record.reason, "seconds": record.seconds}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _cell(value: Any) -> Any:
+    """A setting for a CSV cell: several keys as dotted text, None as empty."""
+    return str(flatten(value)) if isinstance(value, dict) else str(value) if isinstance(value, list | tuple) else value

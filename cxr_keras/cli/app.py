@@ -124,7 +124,8 @@ def evaluate(
     on: Annotated[Path | None, typer.Option(help="Manifest of labelled images from elsewhere, which the run's models predict.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default <file>_scores beside the file, or in the run.")] = None,
     validation: Annotated[
-        Path | None, typer.Option(help="Predictions of a validation part; thresholds and a temperature are fitted on it.")
+        Path | None,
+        typer.Option(help="Predictions of a validation part that served nothing else; thresholds and a temperature are fitted on it."),
     ] = None,
     target_sensitivity: Annotated[
         float | None, typer.Option(help="What the operating points of high sensitivity must reach; default 0.95.")

@@ -7,11 +7,11 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from cxr_keras.progress import track
+from cxr_keras.runs.directory import hold_run_directory
 
 MOST_FILES = 200_000
 LARGEST_TOTAL = 50_000_000_000
@@ -48,23 +48,27 @@ def unpack(archive: Path, folder: Path, *, largest_total: int = LARGEST_TOTAL, s
     """
     if folder.exists():
         raise ValueError(f"{folder} exists already; remove it or choose another folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder.parent) as temporary:
+    temporary = folder.parent / f".unpacking-{folder.name}"
+    with hold_run_directory(temporary, option="--to"):
+        content = temporary / "content"
+        shutil.rmtree(content, ignore_errors=True)  # what a kill left
         try:
             with zipfile.ZipFile(archive) as opened:
                 entries = _checked_entries(opened, archive, largest_total)
                 _require_room(entries, folder.parent)
                 shown = track(entries, total=len(entries), description="unpacking", unit="files") if show_progress else entries
                 for entry in shown:
-                    target = Path(temporary, "content", *PurePosixPath(entry.filename).parts)
+                    target = Path(content, *PurePosixPath(entry.filename).parts)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with opened.open(entry) as source, open(target, "xb") as stream:
                         shutil.copyfileobj(source, stream, 1 << 20)
+            inside = list(content.iterdir())
+            os.replace(inside[0] if len(inside) == 1 and inside[0].is_dir() else content, folder)
+        # NotImplementedError: zipfile's, where a changed byte asks for a compression that it does not know.
         except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
             raise ValueError(f"{archive} is no zip archive, or a damaged one ({error}); remove it and download it again.") from error
-        content = Path(temporary, "content")
-        inside = list(content.iterdir())
-        os.replace(inside[0] if len(inside) == 1 and inside[0].is_dir() else content, folder)
+        finally:
+            shutil.rmtree(temporary)
     return len(entries)
 
 

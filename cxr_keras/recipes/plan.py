@@ -82,12 +82,14 @@ def plan_run(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[str, An
     batch_size = min(config.data.batch_size, sizes.training)
     steps = math.ceil(sizes.training / batch_size)
     predicted = seconds_per_image_predicted(models_zoo.prediction_model(model), batch_size=config.evaluation.batch_size)
-    rows, seconds = [], 0.0
+    rows, seconds, outputs = [], 0.0, 0
     for phase in phases:
         fitted = model
         if phase.train == "head" and config.trains_behind_frozen_base:
             fitted = models_zoo.head_model(model, start=models_zoo.frozen_layer(model))
-            once = predicted * (sizes.training + sizes.validation) * (phase.epochs > 0)
+            pictures = (sizes.training + sizes.validation) * (phase.epochs > 0)
+            once = predicted * pictures
+            outputs = max(outputs, pictures * math.prod(model.get_layer(models_zoo.frozen_layer(model)).output.shape[1:]))
             seconds += once
             rows.append((f"{phase.name}: features", "1", "", "", duration(once), duration(once)))
         set_trainable(model, phase)
@@ -110,6 +112,7 @@ def plan_run(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[str, An
         "parameters": {"trainable": trainable, "all": model.count_params()},
         "peak_memory_bytes": peak_memory(),
         "pixel_cache_bytes": sizes.decoded * math.prod(stored_size),
+        "base_outputs_bytes": outputs * FLOAT_BYTES,
         "model_bytes": runs * weights * (1 + slots * config.training.save_optimizer) * config.training.save_models,
         "state_bytes": weights * (1 + slots + (settings.keep == "best")),
         "seconds_per_job": seconds,
@@ -153,6 +156,7 @@ def duration(seconds: float) -> str:
 def _summary(config: RunConfig, verb: str, answer: dict[str, Any], *, runs: int) -> Table:
     images = answer["images"]
     copies = ", augmented copies among them" if config.augmentation.mode == "copies" else ""
+    kept = ", outputs of the frozen base among them" if answer["base_outputs_bytes"] else ""
     row = {
         "config": f"cxr {verb} {config.name}",
         "jobs": f"{runs} one after another" if runs > 1 else "1",
@@ -161,7 +165,7 @@ def _summary(config: RunConfig, verb: str, answer: dict[str, Any], *, runs: int)
         "parameters": f"{answer['parameters']['trainable']:,} trainable, {answer['parameters']['all']:,} in all",
         "memory": f"{answer['peak_memory_bytes'] / 1e9:.1f} GB of this process at the peak of the steps timed here, without a GPU's own",
         "disk": f"{answer['pixel_cache_bytes'] / 1e6:,.0f} MB pixel cache, {answer['model_bytes'] / 1e6:,.0f} MB models, "
-        f"{answer['state_bytes'] / 1e6:,.0f} MB while a job runs",
+        f"{(answer['state_bytes'] + answer['base_outputs_bytes']) / 1e6:,.0f} MB while a job runs{kept}",
         "time": f"at most {duration(answer['seconds'])}, without decoding; {duration(answer['seconds_per_job'])} a job",
     }
     return Table("Plan", tuple(row), (tuple(row.values()),), note=NOTE)

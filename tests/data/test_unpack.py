@@ -122,6 +122,15 @@ def test_damaged_archives(tmp_path: Path, damage: str) -> None:
     assert _all_below(tmp_path) == ["in.zip"] and not (tmp_path / "out").exists()
 
 
+def test_what_a_killed_unpacking_left_is_cleared(tmp_path: Path) -> None:
+    left = tmp_path / ".unpacking-out" / "content" / "half"
+    left.mkdir(parents=True)
+    (left / "a.png").write_bytes(b"half")
+    assert unpack(_archive(tmp_path / "in.zip", {"a.png": b"whole"}), tmp_path / "out", show_progress=False) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.zip", "out"]
+    assert (tmp_path / "out" / "a.png").read_bytes() == b"whole"
+
+
 def test_nothing_to_unpack_and_a_folder_in_the_way(tmp_path: Path) -> None:
     archive = _archive(tmp_path / "in.zip", {"__MACOSX/a": b"a"})
     with pytest.raises(ValueError, match="it holds no files"):

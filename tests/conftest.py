@@ -26,6 +26,14 @@ def real_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture
+def events_in():
+    """Reads the event files of a folder as TensorBoard does; gives its accumulator."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    return lambda folder: EventAccumulator(str(folder)).Reload()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """With CXR_CHECK_SKIPS set (CI), fail on skipped tests that tests/allowed_skips.txt does not name."""
     if not os.environ.get("CXR_CHECK_SKIPS"):

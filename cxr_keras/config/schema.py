@@ -128,8 +128,14 @@ class EvaluationSection(Section):
     )
 
 
+class TrackingSection(Section):
+    """Which programs can watch a run; no part of its result."""
+
+    tensorboard: bool = Field(True, description="event files for TensorBoard in the run directory")
+
+
 class RunConfig(Section):
-    """Everything that determines the figures of a run."""
+    """Everything that determines the figures of a run, and how it is watched."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="names the run directory")
     description: str = ""
@@ -143,6 +149,7 @@ class RunConfig(Section):
     cross_validation: CrossValidationSection = CrossValidationSection()
     evaluation: EvaluationSection = EvaluationSection()
     tune: TuneSection | None = Field(None, description="what `cxr tune` searches; other verbs make no use of it")
+    tracking: TrackingSection = TrackingSection()
     seed: int = Field(0, ge=0, lt=2**31)
     split_seed: int | None = Field(None, ge=0, lt=2**31, description="seed of folds and splits; default: seed")
     seeds: tuple[int, ...] = Field((), description="one run for each of these seeds, then their mean and spread; replaces seed")

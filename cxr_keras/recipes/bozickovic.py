@@ -10,6 +10,7 @@ import pandas as pd
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.recipes.parts import UNUSED
 from cxr_keras.recipes.run import fold_job
+from cxr_keras.recipes.tracking import told_to
 from cxr_keras.runs.files import read_json
 from cxr_keras.runs.jobs import run_jobs
 
@@ -34,7 +35,7 @@ def initial_epochs(config: RunConfig, folder: Path, manifest: pd.DataFrame) -> d
         ValueError: a class has too few patients for validation and test.
     """
     parts = initial_split(manifest, share=config.cross_validation.initial_share, seed=config.seed_of_splits)
-    job = fold_job(folder / "initial", folder, parts, fold=INITIAL_FOLD, label="initial split")
+    job = fold_job(folder / "initial", folder, parts, fold=INITIAL_FOLD, label="initial split", tracking=told_to(config))
     run_jobs([job])
     return {phase["phase"]: phase["epochs_best"] for phase in read_json(folder / "initial" / "done.json")["phases"]}
 

@@ -12,6 +12,7 @@ from cxr_keras.data.folds import check_folds, make_folds, read_folds, split_by_g
 from cxr_keras.recipes.bozickovic import initial_epochs
 from cxr_keras.recipes.classifier import classifier_jobs
 from cxr_keras.recipes.run import close_run, finish_run, fold_job, open_run
+from cxr_keras.recipes.tracking import told_to
 from cxr_keras.runs.directory import hold_run_directory
 from cxr_keras.runs.jobs import run_jobs
 
@@ -44,7 +45,8 @@ def cross_validate(config: RunConfig, folder: str | Path, *, workers: int = 1) -
         for fold in range(config.cross_validation.folds):
             parts = parts_of_fold(manifest, folds, fold, config=config)
             label = f"fold {fold + 1} of {config.cross_validation.folds}"
-            jobs.append(fold_job(folder / f"fold-{fold}", folder, parts, fold=fold, label=label, epochs=epochs))
+            tracking = told_to(config)
+            jobs.append(fold_job(folder / f"fold-{fold}", folder, parts, fold=fold, label=label, epochs=epochs, tracking=tracking))
         run_jobs(classifier_jobs(jobs, config), workers=workers)
         scores = finish_run(config, folder, [job.folder for job in jobs], verb="cv", manifest=manifest)
         close_run(config, folder, manifest=manifest)

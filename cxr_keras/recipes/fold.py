@@ -24,6 +24,7 @@ from cxr_keras.evaluation.scores import score_predictions
 from cxr_keras.recipes.batches import batches_in_order, expanded, look_of, open_cache, training_data
 from cxr_keras.recipes.frozen import PRIVATE_STORE, behind_frozen_base
 from cxr_keras.recipes.parts import parts_of
+from cxr_keras.recipes.tracking import trackers_of_fold
 from cxr_keras.recipes.weights import weights_of_fold
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import write_atomically, write_csv, write_json
@@ -34,7 +35,15 @@ from cxr_keras.training.strategies import Phase, get_strategy, phases_of
 from cxr_keras.training.validation import predict_from_logits
 
 
-def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epochs: dict[str, int] | None = None) -> None:
+def train_fold(
+    *,
+    folder: Path,
+    run_directory: str,
+    fold: int,
+    label: str,
+    epochs: dict[str, int] | None = None,
+    tracking: dict[str, Any] | None = None,
+) -> None:
     """Train and score one fold; everything it leaves lies in `folder`, `done.json` last.
 
     Args:
@@ -43,6 +52,7 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
         fold: the fold's number; with the seed it determines initial weights, order of batches and dropout.
         label: what progress lines call it.
         epochs: epochs a phase that were found beforehand (Božičković); they are run to the end, nothing is chosen.
+        tracking: of `cxr_keras.recipes.tracking.told_to`; None tells nobody.
 
     Raises:
         ValueError: the parts share a patient, the weights do not fit, or files changed.
@@ -83,7 +93,8 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
             folder=folder,
         )
         data = dataclasses.replace(data, behind_base=behind_base)
-    state = run_phases(model, phases, data, settings=settings, folder=folder, display=display)
+    trackers = trackers_of_fold(tracking, root, label=label)
+    state = run_phases(model, phases, data, settings=settings, folder=folder, display=display, tracker=trackers)
 
     predicted: dict[str, pd.DataFrame] = {}
     for part, name in (("validation", "validation_predictions.csv"), ("test", "predictions.csv")):
@@ -105,6 +116,7 @@ def train_fold(*, folder: Path, run_directory: str, fold: int, label: str, epoch
         "jit_compile": settings.jit_compile,
         "seconds": round(time.monotonic() - started, 1),
         "training_seconds": round(sum(row["seconds"] for row in state.history), 1),
+        "tracking_failures": trackers.failures,
     }
     write_json(folder / DONE_FILE, done)
     (folder / STATE_FILE).unlink(missing_ok=True)

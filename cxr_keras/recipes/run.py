@@ -22,13 +22,14 @@ from cxr_keras.recipes.frozen import check_frozen_base
 from cxr_keras.recipes.parts import PARTS_FILE
 from cxr_keras.recipes.report import REPORT_FILE, report
 from cxr_keras.recipes.results import score_fitted, write_results
+from cxr_keras.recipes.tracking import finish_tracking
 from cxr_keras.recipes.weights import check_model
 from cxr_keras.runs.directory import open_run_directory
 from cxr_keras.runs.files import read_json, write_csv, write_json
 from cxr_keras.runs.jobs import Job
 from cxr_keras.runs.provenance import describe_environment
 
-NO_PART_OF_THE_RESULT = ("evaluation.ledger", "evaluation.mistakes_shown")
+NO_PART_OF_THE_RESULT = ("evaluation.ledger", "evaluation.mistakes_shown", "tracking.tensorboard")
 """Settings that a continued run may change."""
 
 
@@ -75,7 +76,7 @@ def fold_job(folder: Path, run_directory: Path, parts: pd.Series, **arguments: A
         folder: the fold's folder.
         run_directory: the run's directory.
         parts: part ("train", "validation", "test") of each image, by image_id.
-        arguments: fold, label and perhaps epochs, see `train_fold`.
+        arguments: fold, label, tracking and perhaps epochs, see `train_fold`.
     """
     table = parts.rename("part").rename_axis("image_id").reset_index()
     write_csv(folder / PARTS_FILE, table)
@@ -119,6 +120,7 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
     if holds_phantoms(manifest):
         scores["thumbnail_baseline"] = _thumbnail_logistic_regression(config, manifest, predictions)
         write_json(folder / "metrics.json", scores)
+    finish_tracking(config, folder, fold_folders, scores, verb=verb)
     return scores
 
 

@@ -13,6 +13,7 @@ from cxr_keras.evaluation import read_predictions, score_predictions
 from cxr_keras.recipes.classifier import classifier_jobs
 from cxr_keras.recipes.readings import ledger_of, note_reading
 from cxr_keras.recipes.run import close_run, finish_run, fold_job, open_run
+from cxr_keras.recipes.tracking import told_to
 from cxr_keras.runs.directory import hold_run_directory
 from cxr_keras.runs.files import read_json, write_json
 from cxr_keras.runs.jobs import run_jobs
@@ -39,7 +40,7 @@ def train(config: RunConfig, folder: str | Path) -> dict[str, Any]:
         else:
             parts = parts_of_split(manifest, config)
             write_json(folder / "split.json", parts.to_dict())
-        job = fold_job(folder / "split", folder, parts, fold=0, label=config.name)
+        job = fold_job(folder / "split", folder, parts, fold=0, label=config.name, tracking=told_to(config))
         run_jobs(classifier_jobs([job], config))
         scores = finish_run(config, folder, [job.folder], verb="train", manifest=manifest)
         if config.split.kind != "grouped":

@@ -69,7 +69,14 @@ class FitSettings:
 
 
 def run_phases(
-    model: keras.Model, phases: tuple[Phase, ...], data: TrainingData, *, settings: FitSettings, folder: Path, display: Any
+    model: keras.Model,
+    phases: tuple[Phase, ...],
+    data: TrainingData,
+    *,
+    settings: FitSettings,
+    folder: Path,
+    display: Any,
+    tracker: Any | None = None,
 ) -> TrainingState:
     """Train `model` through all phases, or through what a killed run left undone.
 
@@ -80,6 +87,7 @@ def run_phases(
         settings: monitored value, kept weights, XLA, BatchNorm calibration.
         folder: the fold's folder; `history.csv` is written there after every epoch, `state.npz` as `checkpoint_seconds` says.
         display: shows progress; has `phase_started`, `batch_done`, `epoch_done` and `note`.
+        tracker: is told the history; has `begin_fold`, which takes the rows so far, and `epoch_done`, which takes one more; raises nothing.
 
     Returns:
         The final state: history and the epochs each phase ran and kept.
@@ -94,11 +102,13 @@ def run_phases(
         state, stored = load_state(folder / STATE_FILE)
         restore_variables(model.variables, stored, "model_")
         display.note(f"continues after epoch {state.epoch}")
+    if tracker is not None:
+        tracker.begin_fold(folder, state.history, ended=time.time() if stored is None else (folder / STATE_FILE).stat().st_mtime)
     while state.phase < len(phases):
         phase = phases[state.phase]
         fitted = _fitted_part(model, phase, data)
         if phase.epochs > 0:
-            _run_phase(model, fitted, phase, data, state, stored, settings=settings, folder=folder, display=display)
+            _run_phase(model, fitted, phase, data, state, stored, settings=settings, folder=folder, display=display, tracker=tracker)
         stored = None
         _put_kept_weights_back(fitted, state, settings)
         if phase.epochs > 0 and phase.batch_norm == "recalibrated":
@@ -127,6 +137,7 @@ def _run_phase(
     settings: FitSettings,
     folder: Path,
     display: Any,
+    tracker: Any | None,
 ) -> None:
     """Fit one phase from wherever `state` says it stands; `fitted` is the model or its head."""
     if state.epochs_in_phase == 0 and phase.train == "head" and settings.calibrate_batch_norm:
@@ -151,7 +162,7 @@ def _run_phase(
         phase,
         scored=models_zoo.prediction_model(fitted),
         validation=data.validation,
-        record=EpochRecorder(folder, state, model, optimizer, seconds_between_states=settings.checkpoint_seconds),
+        record=EpochRecorder(folder, state, model, optimizer, seconds_between_states=settings.checkpoint_seconds, tracker=tracker),
         display=display,
         keep_best=settings.keep == "best",
     )
@@ -225,7 +236,7 @@ def _close_phase(phase: Phase, state: TrainingState, settings: FitSettings) -> N
 
 
 class EpochRecorder:
-    """Writes the history after each epoch, and the resumable state when its time has come."""
+    """Writes the history after each epoch, tells it, and writes the resumable state when its time has come."""
 
     def __init__(
         self,
@@ -235,18 +246,22 @@ class EpochRecorder:
         optimizer: keras.optimizers.Optimizer,
         *,
         seconds_between_states: float,
+        tracker: Any | None = None,
     ) -> None:
-        """Remember what to write where."""
+        """Remember what to write where and whom to tell."""
         self.folder = folder
         self.state = state
         self.model = model
         self.optimizer = optimizer
         self.seconds_between_states = seconds_between_states
+        self.tracker = tracker
         self.last_state = time.monotonic()
 
     def __call__(self) -> None:
         """Record the epoch just finished."""
         write_csv(self.folder / HISTORY_FILE, pd.DataFrame(self.state.history))
+        if self.tracker is not None:
+            self.tracker.epoch_done(self.state.history[-1])
         if time.monotonic() - self.last_state >= self.seconds_between_states:
             save_state(self.folder / STATE_FILE, self.state, self.model, optimizer=self.optimizer)
             self.last_state = time.monotonic()

@@ -80,7 +80,7 @@ def stored(cache, manifest):
     return np.stack([rows[digest] for digest in manifest["sha256"]]).astype(np.float64), stores
 
 
-def test_a_cross_validation_is_that_of_scikit_learn_on_the_stored_features(run, tmp_path, elsewhere, capsys):
+def test_a_cross_validation_is_that_of_scikit_learn_on_the_stored_features(run, tmp_path, elsewhere, capsys, events_in):
     folder = run("cv")
     output, errors = capsys.readouterr()
     manifest, folds = read_manifest(folder / "manifest.csv"), read_json(folder / "folds.json")["folds"]
@@ -103,6 +103,10 @@ def test_a_cross_validation_is_that_of_scikit_learn_on_the_stored_features(run, 
     assert f"features of {total} images" in metrics["provenance"]["training"]
     assert {point["name"] for point in metrics["operating_points"]} >= {"0.5", "youden"}
     grid = pd.read_csv(folder / "grid.csv")
+    events = events_in(folder / "results")
+    assert events.Scalars("test/accuracy")[0].value == pytest.approx(metrics["scores"]["accuracy"]["value"])
+    assert b"classifier.kind" in events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    assert "figures/grid" in events.Tags()["images"]
     assert len(grid) == 4 and grid.groupby("fold")["chosen"].sum().eq(1).all()
     assert "Grid search: log loss by C" in (folder / "summary.md").read_text() and (folder / "figures" / "grid.png").stat().st_size > 0
     report = (folder / "report.html").read_text()

@@ -2,14 +2,16 @@ import os
 import signal
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData as SessionStart
 
 from cxr_keras.data.manifest import read_manifest
 from cxr_keras.runs.files import read_json
 
 
-def test_a_cross_validation_from_images_to_results(cxr, tmp_path):
+def test_a_cross_validation_from_images_to_results(cxr, tmp_path, events_in):
     code, output, errors = cxr("cv", "mini_vgg")
     assert code == 0, errors
     run = tmp_path / "runs" / "mini_vgg-cv"
@@ -29,6 +31,16 @@ def test_a_cross_validation_from_images_to_results(cxr, tmp_path):
         left = {path.name for path in (run / fold).iterdir()}
         assert {"history.csv", "predictions.csv", "metrics.json", "model.keras", "done.json"} <= left
         assert "state.npz" not in left
+        events = events_in(run / fold)
+        for column, values in pd.read_csv(run / fold / "history.csv").set_index("epoch").drop(columns="phase").items():
+            told = [(scalar.step, scalar.value) for scalar in events.Scalars(f"epoch/{column}")]
+            assert told == [(epoch, np.float32(value)) for epoch, value in values.items()]
+    events = events_in(run / "results")
+    assert events.Scalars("test/macro_auroc")[0].value == pytest.approx(metrics["scores"]["macro_auroc"]["value"])
+    assert events.Images("figures/roc")[0].encoded_image_string == (run / "figures" / "roc.png").read_bytes()
+    start = SessionStart.FromString(events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content).session_start_info
+    assert start.hparams["training.phases.all.epochs"].number_value == 2 and start.hparams["model.name"].string_value == "mini_vgg"
+    assert not any(str(tmp_path.parent) in str(value) or "phantom:" in str(value) for value in start.hparams.values())
 
     before = (run / "fold-0" / "done.json").stat().st_mtime_ns
     code, again, _ = cxr("cv", "mini_vgg")
@@ -38,7 +50,7 @@ def test_a_cross_validation_from_images_to_results(cxr, tmp_path):
     assert code == 2 and "holds another run" in errors and "seed: 0 there, 1 now" in errors and "Traceback" not in errors
 
 
-def test_a_killed_run_continues_to_the_same_predictions(cxr, tmp_path):
+def test_a_killed_run_continues_to_the_same_predictions(cxr, tmp_path, events_in):
     longer = "training.phases.all.epochs=6"
     assert cxr("cv", "mini_vgg", "--run", "whole", longer)[0] == 0
     for number, kind in enumerate((signal.SIGKILL, signal.SIGINT)):
@@ -53,9 +65,10 @@ def test_a_killed_run_continues_to_the_same_predictions(cxr, tmp_path):
         if kind == signal.SIGINT:
             assert process.returncode == 130 and "The same command continues" in errors and "Traceback" not in errors, errors
             continue  # what follows is the same; a test of the fit engine continues after an interruption
-        code, _, errors = cxr("cv", "mini_vgg", "--run", run.name, longer)
+        code, _, errors = cxr("cv", "mini_vgg", "--run", run.name, longer, "tracking.tensorboard=true")
         assert code == 0 and f"continues {run.name}" in errors
         assert (run / "predictions.csv").read_bytes() == (tmp_path / "whole" / "predictions.csv").read_bytes()
+        assert [scalar.step for scalar in events_in(run / "fold-0").Scalars("epoch/loss")] == [1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.slow

@@ -1,0 +1,118 @@
+"""What a run tells the programs that watch it: which of them, and what they hold at its end."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from cxr_keras.config.classifier import prune
+from cxr_keras.config.loader import flatten
+from cxr_keras.config.schema import RunConfig
+from cxr_keras.runs.directory import DONE_FILE
+from cxr_keras.runs.files import read_json, write_text
+from cxr_keras.tracking import FoldResults, RunResults, Trackers, open_trackers
+from cxr_keras.training.fit import HISTORY_FILE
+from cxr_keras.training.strategies import Phase, phases_of
+
+UNTOLD = (
+    *("name", "description", "paper", "seeds", "data.manifest", "data.sources", "data.on_bad_files", "evaluation.ledger"),
+    *("evaluation.mistakes_shown", "evaluation.batch_size", "training.checkpoint_seconds", "training.save_models"),
+    *("training.save_optimizer", "tracking.tensorboard"),
+)
+"""Settings that are no hyperparameters: names, places of files, and what changes no figure."""
+
+AS_ONE = (("data", "label_map"), ("data", "at_most_per_class"), ("model", "params"))
+"""Settings that hold names of their own; each is told as one text."""
+
+
+def told_to(config: RunConfig) -> dict[str, Any]:
+    """What the job of a fold must know to be tracked.
+
+    Not from the `config.yaml` of the run, as a continued run may be tracked otherwise.
+    """
+    return {"tensorboard": config.tracking.tensorboard}
+
+
+def trackers_of_fold(told: Mapping[str, Any] | None, run_directory: Path, *, label: str) -> Trackers:
+    """The trackers of a fold's training."""
+    return open_trackers(**(told or {"tensorboard": False}), run_directory=run_directory, label=label)
+
+
+def finish_tracking(config: RunConfig, folder: Path, fold_folders: Sequence[Path], scores: Mapping[str, Any], *, verb: str) -> None:
+    """Give the trackers what the run has left, and note in `summary.md` where one failed.
+
+    Everything is told anew from the run's files, so what a tracker missed it has now.
+
+    Args:
+        config: of the run.
+        folder: the run directory, its figures drawn.
+        fold_folders: its folds, done.
+        scores: of the run, as in `metrics.json`.
+        verb: "cv" or "train".
+    """
+    initial = [folder / "initial"] if (folder / "initial" / DONE_FILE).exists() else []
+    results = RunResults(
+        folds=[_fold_results(path) for path in (*initial, *fold_folders)],
+        scores=_values(scores["scores"]),
+        hyperparameters=hyperparameters(config, verb=verb, provenance=scores["provenance"]),
+        figures=sorted((folder / "figures").glob("*.png")),
+    )
+    trackers = open_trackers(**told_to(config), run_directory=folder, label="end of the run")
+    trackers.end_run(results)
+    remarks = [f"{path.name}: {failure}" for path in fold_folders for failure in read_json(path / DONE_FILE).get("tracking_failures", ())]
+    if remarks or trackers.failures:
+        lines = "".join(f"- {remark}\n" for remark in (*remarks, *(f"at the end: {failure}" for failure in trackers.failures)))
+        after = "What is missing there is told by the same command." if trackers.failures else "What was missed was told at the end."
+        summary = folder / "summary.md"
+        write_text(summary, f"{summary.read_text(encoding='utf-8')}\n## Tracking\n\n{lines}\n{after}\n")
+
+
+def hyperparameters(config: RunConfig, *, verb: str, provenance: Mapping[str, str]) -> dict[str, bool | float | str]:
+    """Dotted names to plain values of the settings by which runs are told apart.
+
+    Args:
+        config: of the run; phases are told as they are run, whatever of them the config says.
+        verb: "cv" or "train"; how the other one divides the images is left out.
+        provenance: of the run's results, for the data and how they were divided, without any path.
+    """
+    settings = config.model_dump(mode="json")
+    for section, key in AS_ONE:
+        settings[section][key] = yaml.safe_dump(settings[section][key], default_flow_style=True).strip()
+    if config.classifier is not None:
+        settings = prune(settings)
+    else:
+        phases = phases_of(config.training.strategy, config.training.phases)
+        settings["training"]["phases"] = {phase.name: _settings_of(phase) for phase in phases}
+        del settings["classifier"]
+    of_other = "split." if verb == "cv" else "cross_validation."
+    told = {name: value for name, value in flatten(settings).items() if name not in UNTOLD and not name.startswith(of_other)}
+    told |= {"data": provenance["data"], "evaluation": provenance["evaluation"], "learner": config.learner}
+    return {name: "none" if value is None else _plain(value) for name, value in told.items()}
+
+
+def _settings_of(phase: Phase) -> dict[str, Any]:
+    """What is set of a phase, but for its name."""
+    return {key: value for key, value in dataclasses.asdict(phase).items() if key != "name"}
+
+
+def _plain(value: Any) -> bool | float | str:
+    """Numbers and truth values as they are, all else as text."""
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def _fold_results(folder: Path) -> FoldResults:
+    """What a fold that is done has left."""
+    history = folder / HISTORY_FILE
+    rows = [dict(row) for _, row in pd.read_csv(history).iterrows()] if history.exists() else []
+    ended = (history if history.exists() else folder / DONE_FILE).stat().st_mtime
+    return FoldResults(folder=folder, rows=rows, ended=ended, scores=_values(read_json(folder / "metrics.json")["scores"]))
+
+
+def _values(scores: Mapping[str, Any]) -> dict[str, float]:
+    """The scores that are defined, without their intervals."""
+    return {name: score["value"] for name, score in scores.items() if score["value"] is not None}

@@ -5,6 +5,7 @@ Each section is flat and typed, so the schema reads as the reference of what can
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -132,6 +133,16 @@ class TrackingSection(Section):
     """Which programs can watch a run; no part of its result."""
 
     tensorboard: bool = Field(True, description="event files for TensorBoard in the run directory")
+    mlflow: bool | str | None = Field(None, description="address of an MLflow store; true: the database mlflow.db beside the run")
+
+    @model_validator(mode="after")
+    def _address_without_password(self) -> TrackingSection:
+        if isinstance(self.mlflow, str) and (not self.mlflow or re.search(r"://[^/@]*:[^/@]*@", self.mlflow)):
+            raise ValueError(
+                "mlflow is an address without name and password, which would stand in every run; MLflow reads them from "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            )
+        return self
 
 
 class RunConfig(Section):

@@ -35,7 +35,7 @@ def initial_epochs(config: RunConfig, folder: Path, manifest: pd.DataFrame) -> d
         ValueError: a class has too few patients for validation and test.
     """
     parts = initial_split(manifest, share=config.cross_validation.initial_share, seed=config.seed_of_splits)
-    job = fold_job(folder / "initial", folder, parts, fold=INITIAL_FOLD, label="initial split", tracking=told_to(config))
+    job = fold_job(folder / "initial", folder, parts, fold=INITIAL_FOLD, label="initial split", tracking=told_to(config, folder))
     run_jobs([job])
     return {phase["phase"]: phase["epochs_best"] for phase in read_json(folder / "initial" / "done.json")["phases"]}
 

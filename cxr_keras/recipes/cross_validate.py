@@ -45,7 +45,7 @@ def cross_validate(config: RunConfig, folder: str | Path, *, workers: int = 1) -
         for fold in range(config.cross_validation.folds):
             parts = parts_of_fold(manifest, folds, fold, config=config)
             label = f"fold {fold + 1} of {config.cross_validation.folds}"
-            tracking = told_to(config)
+            tracking = told_to(config, folder)
             jobs.append(fold_job(folder / f"fold-{fold}", folder, parts, fold=fold, label=label, epochs=epochs, tracking=tracking))
         run_jobs(classifier_jobs(jobs, config), workers=workers)
         scores = finish_run(config, folder, [job.folder for job in jobs], verb="cv", manifest=manifest)

@@ -12,6 +12,7 @@ from cxr_keras.config.loader import check_config
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.recipes.cross_validate import cross_validate
 from cxr_keras.recipes.run import announce_phantom
+from cxr_keras.recipes.tracking import with_store_of
 from cxr_keras.recipes.weights import check_model
 from cxr_keras.reporting.tables import Table, headline_table, render_markdown, render_text
 from cxr_keras.runs.files import read_json, write_json, write_text
@@ -53,6 +54,7 @@ def run_grid(
         raise ValueError("seeds and --grid do not go together; run the grid once for each seed, with --run.")
     _check_names("models", models, models_zoo.list_models())
     _check_names("strategies", strategies, tuple(STRATEGIES))
+    config = with_store_of(config, folder)
     cells = {(model, strategy): cell_config(config, model=model, strategy=strategy) for strategy in strategies for model in models}
     for cell in cells.values():
         check_model(cell.model, image_size=cell.data.image_size, folds=range(cell.cross_validation.folds))

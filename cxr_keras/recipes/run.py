@@ -22,14 +22,14 @@ from cxr_keras.recipes.frozen import check_frozen_base
 from cxr_keras.recipes.parts import PARTS_FILE
 from cxr_keras.recipes.report import REPORT_FILE, report
 from cxr_keras.recipes.results import score_fitted, write_results
-from cxr_keras.recipes.tracking import finish_tracking
+from cxr_keras.recipes.tracking import begin_tracking, check_tracking, finish_tracking
 from cxr_keras.recipes.weights import check_model
 from cxr_keras.runs.directory import open_run_directory
 from cxr_keras.runs.files import read_json, write_csv, write_json
 from cxr_keras.runs.jobs import Job
 from cxr_keras.runs.provenance import describe_environment
 
-NO_PART_OF_THE_RESULT = ("evaluation.ledger", "evaluation.mistakes_shown", "tracking.tensorboard")
+NO_PART_OF_THE_RESULT = ("evaluation.ledger", "evaluation.mistakes_shown", "tracking.tensorboard", "tracking.mlflow")
 """Settings that a continued run may change."""
 
 
@@ -51,6 +51,7 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     check_model(config.model, image_size=config.data.image_size, folds=folds)
     check_frozen_base(config)
     check_classifier(config)
+    check_tracking(config, folder)
     announce_phantom(config)
     manifest = manifest_of(config.data, seed=config.seed_of_splits)
     manifest = refuse_or_skip_bad_files(manifest, policy=config.data.on_bad_files, folder=folder)
@@ -65,6 +66,7 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     if not (folder / "environment.json").exists():
         write_json(folder / "environment.json", describe_environment())
     write_manifest(manifest, folder / "manifest.csv")
+    begin_tracking(config, folder, verb=verb)
     open_cache(manifest, config, show_progress=True)
     return manifest
 

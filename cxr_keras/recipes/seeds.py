@@ -13,6 +13,7 @@ from cxr_keras.config.schema import RunConfig
 from cxr_keras.evaluation import class_names, read_predictions, score_predictions
 from cxr_keras.evaluation.predictions import probability_columns
 from cxr_keras.recipes.readings import ledger_of
+from cxr_keras.recipes.tracking import with_store_of
 from cxr_keras.reporting.tables import Table, format_value, headline_table, render_markdown, render_text
 from cxr_keras.runs.files import read_json, write_csv, write_json, write_text
 
@@ -37,6 +38,7 @@ def run_seeds(recipe: Callable[[RunConfig, Path], dict[str, Any]], config: RunCo
     # One ledger for all of them, beside their common folder.
     ledger = str(ledger_of(config, folder))
     evaluation = config.evaluation.model_copy(update={"ledger": ledger})
+    config = with_store_of(config, folder)
     runs = []
     for seed in config.seeds:
         one = config.model_copy(update={"seed": seed, "seeds": (), "evaluation": evaluation})

@@ -1,4 +1,4 @@
-"""What a run tells the programs that watch it: which of them, and what they hold at its end."""
+"""What a run tells TensorBoard and MLflow: which of them, how they begin, and what they hold at its end."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ from cxr_keras.tracking import FoldResults, RunResults, Trackers, open_trackers
 from cxr_keras.training.fit import HISTORY_FILE
 from cxr_keras.training.strategies import Phase, phases_of
 
+STORE_FILE = "mlflow.db"
+
 UNTOLD = (
     *("name", "description", "paper", "seeds", "data.manifest", "data.sources", "data.on_bad_files", "evaluation.ledger"),
     *("evaluation.mistakes_shown", "evaluation.batch_size", "training.checkpoint_seconds", "training.save_models"),
-    *("training.save_optimizer", "tracking.tensorboard"),
+    *("training.save_optimizer", "tracking.tensorboard", "tracking.mlflow"),
 )
 """Settings that are no hyperparameters: names, places of files, and what changes no figure."""
 
@@ -30,17 +32,45 @@ AS_ONE = (("data", "label_map"), ("data", "at_most_per_class"), ("model", "param
 """Settings that hold names of their own; each is told as one text."""
 
 
-def told_to(config: RunConfig) -> dict[str, Any]:
+def store_of(config: RunConfig, run: Path) -> str | None:
+    """Address of the MLflow store: the one that the config names, or a database beside the run; None where MLflow is off."""
+    wanted = config.tracking.mlflow
+    return f"sqlite:///{run.absolute().parent / STORE_FILE}" if wanted is True else wanted or None
+
+
+def with_store_of(config: RunConfig, folder: Path) -> RunConfig:
+    """The config for runs inside `folder`, which share the store beside it."""
+    tracking = config.tracking.model_copy(update={"mlflow": store_of(config, folder)})
+    return config.model_copy(update={"tracking": tracking})
+
+
+def check_tracking(config: RunConfig, folder: Path) -> None:
+    """Raise ValueError where the run cannot be tracked as its settings say, before any image is read."""
+    if store := store_of(config, folder):
+        from cxr_keras.tracking.mlflow_store import check_store
+
+        check_store(store)
+
+
+def begin_tracking(config: RunConfig, folder: Path, *, verb: str) -> None:
+    """Begin the run in the MLflow store, or go on with it."""
+    if store := store_of(config, folder):
+        from cxr_keras.tracking.mlflow_store import begin_run
+
+        begin_run(store, folder, tags={"verb": verb, "config": config.name})
+
+
+def told_to(config: RunConfig, folder: Path) -> dict[str, Any]:
     """What the job of a fold must know to be tracked.
 
     Not from the `config.yaml` of the run, as a continued run may be tracked otherwise.
     """
-    return {"tensorboard": config.tracking.tensorboard}
+    return {"tensorboard": config.tracking.tensorboard, "mlflow": store_of(config, folder)}
 
 
 def trackers_of_fold(told: Mapping[str, Any] | None, run_directory: Path, *, label: str) -> Trackers:
-    """The trackers of a fold's training."""
-    return open_trackers(**(told or {"tensorboard": False}), run_directory=run_directory, label=label)
+    """The trackers of a fold's training; one that cannot be opened any more is told and left out."""
+    return open_trackers(**(told or {"tensorboard": False, "mlflow": None}), run_directory=run_directory, label=label)
 
 
 def finish_tracking(config: RunConfig, folder: Path, fold_folders: Sequence[Path], scores: Mapping[str, Any], *, verb: str) -> None:
@@ -62,7 +92,7 @@ def finish_tracking(config: RunConfig, folder: Path, fold_folders: Sequence[Path
         hyperparameters=hyperparameters(config, verb=verb, provenance=scores["provenance"]),
         figures=sorted((folder / "figures").glob("*.png")),
     )
-    trackers = open_trackers(**told_to(config), run_directory=folder, label="end of the run")
+    trackers = open_trackers(**told_to(config, folder), run_directory=folder, label="end of the run")
     trackers.end_run(results)
     remarks = [f"{path.name}: {failure}" for path in fold_folders for failure in read_json(path / DONE_FILE).get("tracking_failures", ())]
     if remarks or trackers.failures:

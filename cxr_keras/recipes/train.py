@@ -40,7 +40,7 @@ def train(config: RunConfig, folder: str | Path) -> dict[str, Any]:
         else:
             parts = parts_of_split(manifest, config)
             write_json(folder / "split.json", parts.to_dict())
-        job = fold_job(folder / "split", folder, parts, fold=0, label=config.name, tracking=told_to(config))
+        job = fold_job(folder / "split", folder, parts, fold=0, label=config.name, tracking=told_to(config, folder))
         run_jobs(classifier_jobs([job], config))
         scores = finish_run(config, folder, [job.folder], verb="train", manifest=manifest)
         if config.split.kind != "grouped":

@@ -1,6 +1,6 @@
-"""What a training tells programs that watch it: TensorBoard, by event files.
+"""What a training tells programs that watch it: TensorBoard by event files, MLflow by its store.
 
-They are fed from one place, `Trackers`; what they are told is an epoch's row of `history.csv`, and at the end scores, figures and
+Both are fed from one place, `Trackers`; what they are told is an epoch's row of `history.csv`, and at the end scores, figures and
 hyperparameters. No path and no id of an image is among it.
 """
 

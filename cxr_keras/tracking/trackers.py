@@ -104,19 +104,27 @@ class Trackers:
         print(f"WARNING: {self.label}: {self.failures[-1]}; the run goes on without it.", file=sys.stderr, flush=True)
 
 
-def open_trackers(*, tensorboard: bool, run_directory: Path, label: str) -> Trackers:
+def open_trackers(*, tensorboard: bool, mlflow: str | None, run_directory: Path, label: str) -> Trackers:
     """The trackers that are switched on.
 
     Args:
         tensorboard: whether event files are written.
+        mlflow: the address of an MLflow store in which `mlflow_store.begin_run` has begun this run, or None.
         run_directory: the run's directory.
-        label: begins the message about a failure.
+        label: begins the message about a failure, that of opening a store included.
     """
     trackers = Trackers((), label=label)
     if tensorboard:
         from cxr_keras.tracking.tensorboard import TensorBoard
 
         trackers.trackers.append(TensorBoard(run_directory))
+    if mlflow:
+        from cxr_keras.tracking.mlflow_store import MLflow
+
+        try:
+            trackers.trackers.append(MLflow(mlflow, run_directory))
+        except Exception as error:
+            trackers.note_failure(MLflow.name, error)
     return trackers
 
 

@@ -65,7 +65,7 @@ def test_a_killed_run_continues_to_the_same_predictions(cxr, tmp_path, events_in
         if kind == signal.SIGINT:
             assert process.returncode == 130 and "The same command continues" in errors and "Traceback" not in errors, errors
             continue  # what follows is the same; a test of the fit engine continues after an interruption
-        code, _, errors = cxr("cv", "mini_vgg", "--run", run.name, longer, "tracking.tensorboard=true")
+        code, _, errors = cxr("cv", "mini_vgg", "--run", run.name, longer, "tracking.mlflow=false")
         assert code == 0 and f"continues {run.name}" in errors
         assert (run / "predictions.csv").read_bytes() == (tmp_path / "whole" / "predictions.csv").read_bytes()
         assert [scalar.step for scalar in events_in(run / "fold-0").Scalars("epoch/loss")] == [1, 2, 3, 4, 5, 6]

@@ -1,5 +1,8 @@
+import importlib.util
+
 import pytest
 
+from cxr_keras.tracking.mlflow_store import check_store
 from cxr_keras.tracking.trackers import Trackers, epoch_ends, measured
 
 
@@ -52,3 +55,9 @@ def test_times_of_epochs_leave_out_pauses():
 def test_series_are_the_numbers_of_a_row():
     row = {"phase": "all", "epoch": 3, "loss": 1, "val_auroc": float("nan"), "val_loss": None}
     assert measured(row) == {"loss": 1.0}
+
+
+def test_without_mlflow_it_is_said_how_to_install_it(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'cxr-keras\[mlflow\]', or set tracking.mlflow=null"):
+        check_store("sqlite:///runs/mlflow.db")

@@ -66,7 +66,8 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     if not (folder / "environment.json").exists():
         write_json(folder / "environment.json", describe_environment())
     write_manifest(manifest, folder / "manifest.csv")
-    begin_tracking(config, folder, verb=verb)
+    if verb != "tune":  # whose trials are told, each as a run of its own
+        begin_tracking(config, folder, verb=verb)
     open_cache(manifest, config, show_progress=True)
     return manifest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,26 @@ def finish_tracking(config: RunConfig, folder: Path, fold_folders: Sequence[Path
         after = "What is missing there is told by the same command." if trackers.failures else "What was missed was told at the end."
         summary = folder / "summary.md"
         write_text(summary, f"{summary.read_text(encoding='utf-8')}\n## Tracking\n\n{lines}\n{after}\n")
+
+
+def finish_trial_tracking(config: RunConfig, folder: Path, fold_folders: Sequence[Path], settings: Mapping[str, Any]) -> None:
+    """Give the trackers what a trial of a search has left, the settings that it varied for hyperparameters.
+
+    Args:
+        config: of the trial.
+        folder: of the trial.
+        fold_folders: those of its folds that were run.
+        settings: dotted name to value.
+    """
+    folds = [_fold_results(path) for path in fold_folders]
+    names = [name for name in folds[0].scores if all(name in fold.scores for fold in folds)]
+    results = RunResults(
+        folds=folds,
+        scores={name: statistics.fmean(fold.scores[name] for fold in folds) for name in names},
+        hyperparameters={name: "none" if value is None else _plain(value) for name, value in settings.items()},
+        figures=[],
+    )
+    open_trackers(**told_to(config, folder), run_directory=folder, label=f"trial {folder.name}").end_run(results)
 
 
 def hyperparameters(config: RunConfig, *, verb: str, provenance: Mapping[str, str]) -> dict[str, bool | float | str]:

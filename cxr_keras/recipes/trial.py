@@ -23,6 +23,7 @@ from cxr_keras.recipes.classifier import check_classifier, classifier_jobs
 from cxr_keras.recipes.classifier_files import base_folder, remove_intermediate
 from cxr_keras.recipes.cross_validate import parts_of_fold
 from cxr_keras.recipes.run import fold_job
+from cxr_keras.recipes.tracking import begin_tracking, finish_trial_tracking, told_to, with_store_of
 from cxr_keras.recipes.weights import check_model
 from cxr_keras.runs.directory import CONFIG_FILE, hold_run_directory
 from cxr_keras.runs.failures import USER_ERROR
@@ -193,6 +194,8 @@ def _run_folds(config: RunConfig, folder: Path, own: Path, settings: Mapping[str
     training = made.training.model_copy(update={"save_models": False})
     split = made.split.model_copy(update={"curves_on_test": False})
     made = made.model_copy(update={"evaluation": evaluation, "training": training, "split": split})
+    made = with_store_of(made, folder)
+    begin_tracking(made, own, verb="trial")
     manifest = read_manifest(folder / SEARCH_FOLDER / "manifest.csv")
     folds = read_folds(folder / SEARCH_FOLDER / FOLDS_FILE, manifest=manifest)
     write_text(own / CONFIG_FILE, to_yaml(made))
@@ -205,21 +208,25 @@ def _run_folds(config: RunConfig, folder: Path, own: Path, settings: Mapping[str
             parts_of_fold(manifest, folds, fold, config=made),
             fold=fold,
             label=f"trial {own.name}, fold {fold + 1} of {tune.folds}",
+            tracking=told_to(made, own),
         )
         for fold in range(tune.folds)
     ]
     scores: list[float] = []
+    status = COMPLETE
     for job in classifier_jobs(jobs, made):
         _run(job)
         if job.folder in [fold.folder for fold in jobs]:
             scores.append(_score(job.folder, tune.score))
         if tune.end_hopeless and 0 < len(scores) < tune.folds and _hopeless(scores, folder, tune):
             print(f"trial {own.name}: ended after fold {len(scores)}, behind the median of the complete trials", flush=True)
-            return ENDED, tuple(scores)
+            status = ENDED
+            break
     if made.classifier:
         for base in {base_folder(job.folder, made.model.weights) for job in jobs}:
             remove_intermediate(base)
-    return COMPLETE, tuple(scores)
+    finish_trial_tracking(made, own, [job.folder for job in jobs[: len(scores)]], settings)
+    return status, tuple(scores)
 
 
 def _run(job: Job) -> None:

@@ -127,7 +127,7 @@ def test_clahe_is_opencv_on_the_resized_picture() -> None:
 
 @pytest.mark.parametrize(("resize", "side"), [("stretch", 224), ("crop", 64), ("pad", 96)])
 def test_shrinking_while_decoding_is_close_to_the_whole_decode(real_data: Path, resize: str, side: int) -> None:
-    """Full-size X-rays; measured 0.24 grey levels on average and 0.61 in the worst image at 64 to 364 px."""
+    """Full-size X-rays; measured 0.02 to 0.13 grey levels on average and 0.30 in the worst image at 64 to 364 px."""
     settings = DecodeSettings(side, side, resize=resize)
     differences = []
     for path in sorted((real_data / "kermany_fullsize").rglob("*.jpeg")):
@@ -136,8 +136,15 @@ def test_shrinking_while_decoding_is_close_to_the_whole_decode(real_data: Path, 
         whole = resize_gray(decode_gray(contents), settings)
         differences.append(float(tf.reduce_mean(tf.abs(shrunk - whole))))
     assert len(differences) == 34
-    assert 0 < np.mean(differences) < 0.4
-    assert max(differences) < 1.0
+    assert 0 < np.mean(differences) < 0.2
+    assert max(differences) < 0.5
+
+
+def test_a_picture_below_four_times_the_target_is_decoded_whole() -> None:
+    """So the same grey levels give the same pixels from JPEG, PNG and DICOM."""
+    contents = tf.io.encode_jpeg(np.random.default_rng(0).integers(0, 256, (224, 398, 1), dtype=np.uint8), quality=95).numpy()
+    settings = DecodeSettings(100, 100, resize="stretch")
+    np.testing.assert_array_equal(decode_and_resize(contents, settings), resize_gray(decode_gray(contents), settings).numpy().round())
 
 
 def test_full_size_files_decode_as_in_opencv(real_data: Path) -> None:

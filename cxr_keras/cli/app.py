@@ -50,6 +50,10 @@ def cv(
         bool, typer.Option("--grid", help="Several models=A,B and strategies=X,Y on the same folds; default resnet50's config.")
     ] = False,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Folds trained at a time; cores and GPUs are shared out.")] = 1,
+    engine: Annotated[str, typer.Option("--engine", help="Where they are trained: processes (of this machine) or ray.")] = "processes",
+    address: Annotated[
+        str | None, typer.Option("--address", help="Ray cluster, HOST:PORT or auto; without it Ray starts on this machine.")
+    ] = None,
 ) -> None:
     """Cross-validate a config: folds that no patient crosses. The same command continues an interrupted run.
 
@@ -76,14 +80,16 @@ def cv(
     from cxr_keras.recipes.cross_validate import cross_validate
     from cxr_keras.recipes.grid import run_grid
     from cxr_keras.recipes.seeds import run_seeds
+    from cxr_keras.runs.jobs import open_engine
 
     folder = run or _run_folder(f"{settings.name}-grid" if grid else settings.name, "cv", sample)
-    if grid:
-        run_grid(settings, folder, workers=jobs, **axes)
-    elif settings.seeds:
-        run_seeds(functools.partial(cross_validate, workers=jobs), settings, folder)
-    else:
-        cross_validate(settings, folder, workers=jobs)
+    with open_engine(engine, address=address) as where:
+        if grid:
+            run_grid(settings, folder, workers=jobs, engine=where, **axes)
+        elif settings.seeds:
+            run_seeds(functools.partial(cross_validate, workers=jobs, engine=where), settings, folder)
+        else:
+            cross_validate(settings, folder, workers=jobs, engine=where)
 
 
 @app.command()

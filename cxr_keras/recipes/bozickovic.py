@@ -12,13 +12,13 @@ from cxr_keras.recipes.parts import UNUSED
 from cxr_keras.recipes.run import fold_job
 from cxr_keras.recipes.tracking import told_to
 from cxr_keras.runs.files import read_json
-from cxr_keras.runs.jobs import run_jobs
+from cxr_keras.runs.jobs import Engine, run_jobs
 
 INITIAL_FOLD = 99
 """Number of the initial split where folds are numbered: gives it seeds of its own."""
 
 
-def initial_epochs(config: RunConfig, folder: Path, manifest: pd.DataFrame) -> dict[str, int]:
+def initial_epochs(config: RunConfig, folder: Path, manifest: pd.DataFrame, *, engine: Engine | None = None) -> dict[str, int]:
     """Train on the initial split and read off how many epochs each phase needed.
 
     The images that choose the epochs return in the folds, so the folds' figures are optimistic; the summary of such a run says so.
@@ -27,6 +27,7 @@ def initial_epochs(config: RunConfig, folder: Path, manifest: pd.DataFrame) -> d
         config: all settings; its phases stop early on the monitored value.
         folder: the run directory; the split lies in `initial/`.
         manifest: all images.
+        engine: where it is trained; by default in a process of this machine.
 
     Returns:
         Phase name to number of epochs.
@@ -36,7 +37,7 @@ def initial_epochs(config: RunConfig, folder: Path, manifest: pd.DataFrame) -> d
     """
     parts = initial_split(manifest, share=config.cross_validation.initial_share, seed=config.seed_of_splits)
     job = fold_job(folder / "initial", folder, parts, fold=INITIAL_FOLD, label="initial split", tracking=told_to(config, folder))
-    run_jobs([job])
+    run_jobs([job], engine=engine)
     return {phase["phase"]: phase["epochs_best"] for phase in read_json(folder / "initial" / "done.json")["phases"]}
 
 

@@ -14,10 +14,10 @@ from cxr_keras.recipes.classifier import classifier_jobs
 from cxr_keras.recipes.run import close_run, finish_run, fold_job, open_run
 from cxr_keras.recipes.tracking import told_to
 from cxr_keras.runs.directory import hold_run_directory
-from cxr_keras.runs.jobs import run_jobs
+from cxr_keras.runs.jobs import Engine, run_jobs
 
 
-def cross_validate(config: RunConfig, folder: str | Path, *, workers: int = 1) -> dict[str, Any]:
+def cross_validate(config: RunConfig, folder: str | Path, *, workers: int = 1, engine: Engine | None = None) -> dict[str, Any]:
     """Cross-validate a config; the same call continues an interrupted run.
 
     Protocol "plain": from each training part a share of the patients may be kept apart to choose the epoch on. Protocol "bozickovic":
@@ -27,6 +27,7 @@ def cross_validate(config: RunConfig, folder: str | Path, *, workers: int = 1) -
         config: all settings.
         folder: the run directory.
         workers: folds that are trained at a time.
+        engine: where they are trained, see `open_engine`; by default in processes of this machine.
 
     Returns:
         The scores of the pooled out-of-fold predictions and over folds, as in `metrics.json`.
@@ -40,14 +41,14 @@ def cross_validate(config: RunConfig, folder: str | Path, *, workers: int = 1) -
         folds = _folds_of_run(config, folder, manifest)
         epochs = None
         if config.cross_validation.protocol == "bozickovic":
-            epochs = initial_epochs(config, folder, manifest)
+            epochs = initial_epochs(config, folder, manifest, engine=engine)
         jobs = []
         for fold in range(config.cross_validation.folds):
             parts = parts_of_fold(manifest, folds, fold, config=config)
             label = f"fold {fold + 1} of {config.cross_validation.folds}"
             tracking = told_to(config, folder)
             jobs.append(fold_job(folder / f"fold-{fold}", folder, parts, fold=fold, label=label, epochs=epochs, tracking=tracking))
-        run_jobs(classifier_jobs(jobs, config), workers=workers)
+        run_jobs(classifier_jobs(jobs, config), workers=workers, engine=engine)
         scores = finish_run(config, folder, [job.folder for job in jobs], verb="cv", manifest=manifest)
         close_run(config, folder, manifest=manifest)
         return scores

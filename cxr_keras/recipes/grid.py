@@ -16,6 +16,7 @@ from cxr_keras.recipes.tracking import with_store_of
 from cxr_keras.recipes.weights import check_model
 from cxr_keras.reporting.tables import Table, headline_table, render_markdown, render_text
 from cxr_keras.runs.files import read_json, write_json, write_text
+from cxr_keras.runs.jobs import Engine
 from cxr_keras.training.strategies import STRATEGIES, get_strategy
 
 MODELS = ("resnet50", "inception_v3", "inception_resnet_v2", "xception")
@@ -32,6 +33,7 @@ def run_grid(
     models: Sequence[str] = MODELS,
     strategies: Sequence[str] = PAPER_STRATEGIES,
     workers: int = 1,
+    engine: Engine | None = None,
 ) -> None:
     """Cross-validate every model under every strategy; the same call continues an interrupted grid.
 
@@ -45,6 +47,7 @@ def run_grid(
         models: names of architectures.
         strategies: names of strategies.
         workers: folds of a cell that are trained at a time.
+        engine: where they are trained; by default in processes of this machine.
 
     Raises:
         ValueError: unknown or repeated names, before anything runs, or what a cell's run refuses.
@@ -60,7 +63,7 @@ def run_grid(
         check_model(cell.model, image_size=cell.data.image_size, folds=range(cell.cross_validation.folds))
     for number, ((model, strategy), cell) in enumerate(cells.items(), start=1):
         print(f"grid {number} of {len(cells)}: {model}, {strategy}", flush=True)
-        cross_validate(cell, folder / f"{model}_{strategy}", workers=workers)
+        cross_validate(cell, folder / f"{model}_{strategy}", workers=workers, engine=engine)
     scores = {cell: read_json(folder / f"{cell[0]}_{cell[1]}" / "metrics.json") for cell in cells}
     write_json(folder / SUMMARY, {f"{model}_{strategy}": found for (model, strategy), found in scores.items()})
     tables = [

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cxr_keras.runs.directory import DONE_FILE
-from cxr_keras.runs.jobs import Job, JobFailed, check_ended, start_job
+from cxr_keras.runs.jobs import Job, JobFailed, Processes, check_ended, start_job
 from cxr_keras.tuning.service import LOOPBACK, LostWorkers, parse_address, serve, worker_environment
 
 DEATHS_ALLOWED = 5
@@ -55,7 +55,7 @@ def run_chief(oracle: Any, folder: Path, *, call: str, arguments: dict[str, Any]
             name = f"worker-{place}"
             job = Job(call, folder / name, arguments, worker_environment(name, reached), before="cxr_keras.startup:start_backend")
             (job.folder / DONE_FILE).unlink(missing_ok=True)
-            local[name] = (start_job(job, place=place, at_a_time=max(workers, 1)), job)
+            local[name] = (start_job(job, Processes(), place=place, at_a_time=max(workers, 1)), job)
 
         try:
             for place in range(workers):

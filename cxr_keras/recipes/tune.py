@@ -36,7 +36,7 @@ from cxr_keras.reporting.tables import Table, format_value, render_markdown, ren
 from cxr_keras.reporting.trials import score_name, trials_figure, trials_table
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE, hold_run_directory
 from cxr_keras.runs.files import read_json, write_csv, write_json, write_text
-from cxr_keras.runs.jobs import Job, check_ended, start_job
+from cxr_keras.runs.jobs import Job, Processes, check_ended, start_job
 from cxr_keras.tuning.oracle import make_oracle
 from cxr_keras.tuning.search import open_state, search
 from cxr_keras.tuning.service import parse_address, signs_of_life, worker_environment
@@ -119,7 +119,7 @@ def join(folder: str | Path, address: str, *, name: str) -> None:
         before="cxr_keras.startup:start_backend",
     )
     (own / DONE_FILE).unlink(missing_ok=True)
-    process = start_job(job)
+    process = start_job(job, Processes())
     process.wait()
     check_ended(job, process.returncode)
 

@@ -1,0 +1,321 @@
+"""Jobs as tasks of Ray, on this machine or on a cluster: a worker that dies takes one job with it, and that job runs again elsewhere.
+
+A task starts the same interpreter that the pool of processes starts (`python -m cxr_keras.runs.jobs`), so nothing of one job stays behind
+for the next, and a job that is run again continues from its last resumable state. Ray's own workers import neither Keras nor TensorFlow.
+
+What a job prints goes to `job.log` in its folder, which this process reads on and prints: Ray's way of passing lines on leaves out
+repeated ones and may lose the last.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+from cxr_keras.runs.directory import DONE_FILE
+from cxr_keras.runs.failures import INTERRUPTED, PROGRAM_ERROR, USER_ERROR
+from cxr_keras.runs.jobs import JOB_FILE, Job, job_command, thread_variables, usable_cores
+
+LOG_FILE = "job.log"
+
+RETRIES = 3
+"""How often a job is run again after its worker, its node or its process was killed."""
+
+PASSED_ON = ("CXR_", "KERAS_", "TF_", "XLA_", "OMP_", "OPENBLAS_", "MKL_")
+"""Beginnings of the variables that a job gets from this process on whatever node it runs."""
+
+SECONDS_FOR_A_FILE_TO_APPEAR = 60.0
+"""How long a shared file system may take to show a file of another node (NFS looks into a folder again after 30 s)."""
+
+LONGEST_TEMPORARY_FOLDER = 40
+"""Characters; Ray's sockets lie below it, and the system allows their paths 107."""
+
+_TOKEN_VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+
+
+class JobKilled(Exception):
+    """A signal ended the process of a job; the task is tried again."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class RayTasks:
+    """Runs jobs as Ray tasks; an engine, see `jobs.Engine`. To be used in a `with` statement, which shuts down what it has started."""
+
+    def __init__(self, address: str | None = None) -> None:
+        """Remember the cluster.
+
+        Args:
+            address: of a running cluster, "HOST:PORT" or "auto"; `None` starts Ray on this machine when the first job starts.
+
+        Raises:
+            ValueError: Ray is not installed.
+        """
+        if importlib.util.find_spec("ray") is None:
+            raise ValueError("--engine ray needs Ray: pip install 'cxr-keras[ray]'")
+        self.address = address
+        self._folder: Path | None = None
+        self._token_given = False
+        self._task: Any = None
+        self._running: dict[Any, _Output] = {}
+
+    def __enter__(self) -> RayTasks:
+        """Connect to the cluster, if one is named, so that a wrong address is found before anything slow."""
+        if self.address is not None:
+            self._connect()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Disconnect, or end the Ray that was started here and remove its files; jobs that still run end with it."""
+        ray = sys.modules.get("ray")
+        if ray is not None and ray.is_initialized():
+            ray.shutdown()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._token_given:
+            for name in _TOKEN_VARIABLES:
+                os.environ.pop(name, None)
+
+    def start(self, job: Job, *, place: int, at_a_time: int, places: int) -> Any:
+        """Submit a job.
+
+        It asks for its share of the cores, the same for every job of a run, and for one GPU where the cluster has any.
+
+        Raises:
+            ValueError: the cluster has no core to run a job on.
+        """
+        import ray
+
+        if not ray.is_initialized():
+            self._connect()
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        gpus = any(node.get("GPU", 0) for node in nodes)
+        cores = cores_of_a_job([(int(node.get("CPU", 0)), int(node.get("GPU", 0))) for node in nodes], jobs=places)
+        folder = job.folder.resolve()
+        passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+        task = self._task.options(
+            name=f"{folder.parent.name}/{folder.name}",
+            num_cpus=cores,
+            num_gpus=1 if gpus else 0,
+            max_retries=RETRIES,
+            retry_exceptions=[JobKilled],
+            scheduling_strategy="SPREAD",
+        )
+        output = _Output(folder / LOG_FILE)
+        reference = task.remote(
+            str(folder), (folder / JOB_FILE).read_text(), thread_variables(cores) | passed | job.environment, str(Path.cwd()), _version()
+        )
+        self._running[reference] = output
+        return reference
+
+    def first_to_end(self, running: Collection[Any]) -> tuple[Any, int]:
+        """Wait for one, and print meanwhile what all of them print."""
+        import ray
+
+        while True:
+            ended, _ = ray.wait(list(running), timeout=0.3)
+            for reference in running:
+                self._running[reference].show()
+            if ended:
+                output = self._running.pop(ended[0])
+                code = self._result(ended[0], output.path.parent)
+                output.show()
+                return ended[0], code
+
+    def interrupt(self, running: Collection[Any]) -> None:
+        """Cancel the tasks; each passes that on to its process as Ctrl-C and waits for it."""
+        import ray
+
+        for reference in running:
+            if reference in self._running:
+                ray.cancel(reference)
+
+    def _result(self, reference: Any, folder: Path) -> int:
+        """The exit code of a task that has ended."""
+        import ray
+
+        try:
+            code, message = ray.get(reference)
+        except JobKilled as killed:
+            return -killed.number
+        except ray.exceptions.TaskCancelledError:
+            return INTERRUPTED
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines() or [""]
+            print(f"Ray lost the job in {folder}: {type(error).__name__}: {reason[-1]}", file=sys.stderr, flush=True)
+            return PROGRAM_ERROR
+        if message:
+            print(f"cxr: {message}", file=sys.stderr, flush=True)
+        if code == 0:
+            _wait_for(folder / DONE_FILE)
+        return code
+
+    def _connect(self) -> None:
+        """Start Ray on this machine, or connect to the cluster.
+
+        Raises:
+            ValueError: there is no cluster at the address.
+        """
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        own = self.address is None
+        if own and not any(name in os.environ for name in _TOKEN_VARIABLES):
+            # Else Ray keeps a token for good in the home directory.
+            os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+            self._token_given = True
+        import ray
+
+        settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if own:
+            short = len(tempfile.gettempdir()) <= LONGEST_TEMPORARY_FOLDER
+            self._folder = Path(tempfile.mkdtemp(prefix="cxr-ray-", dir=None if short else "/tmp"))
+            settings |= {
+                "address": "local",
+                "num_cpus": usable_cores(),
+                "include_dashboard": False,
+                "object_store_memory": 100 * 2**20,  # nothing but exit codes goes through it
+                "_temp_dir": str(self._folder),
+                "_node_ip_address": "127.0.0.1",  # nobody outside this machine may reach it
+            }
+        else:
+            settings["address"] = self.address
+        try:
+            ray.init(**settings)
+        except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
+            if own:
+                raise
+            raise ValueError(
+                f"--address {self.address}: no Ray cluster answers there ({error}). `ray status` on its head node tells."
+            ) from error
+        self._task = ray.remote(_run_here)
+
+
+def cores_of_a_job(nodes: Iterable[tuple[int, int]], *, jobs: int) -> int:
+    """Share the cores of a cluster out.
+
+    Args:
+        nodes: cores and GPUs of each node.
+        jobs: how many shall run at a time.
+
+    Returns:
+        The largest number of cores with which so many jobs fit at the same time, each on one node and with a GPU of its own where there are
+        any; where not so many fit at all, the largest with which as many fit as can.
+
+    Raises:
+        ValueError: no node has a core, or none with a GPU has.
+    """
+    nodes = list(nodes)
+    with_gpus = any(gpus for _, gpus in nodes)
+
+    def places(cores: int) -> int:
+        return sum(min(have // cores, gpus) if with_gpus else have // cores for have, gpus in nodes)
+
+    wanted = min(jobs, places(1))
+    if wanted == 0:
+        listed = ", ".join(f"{cores} and {gpus}" for cores, gpus in nodes) or "none"
+        raise ValueError(
+            f"The Ray cluster has no place for a job: cores and GPUs of its nodes are {listed}. Start nodes with num-cpus above 0."
+        )
+    return max(cores for cores in range(1, max(have for have, _ in nodes) + 1) if places(cores) >= wanted)
+
+
+def _version() -> str:
+    """The version of this package."""
+    return importlib.metadata.version("cxr-keras")
+
+
+class _Output:
+    """Prints what is appended to a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.shown = path.stat().st_size if path.exists() else 0
+
+    def show(self) -> None:
+        """Print what is new."""
+        if self.path.exists():
+            with open(self.path, "rb") as log:
+                log.seek(self.shown)
+                new = log.read()
+            self.shown += len(new)
+            sys.stderr.write(new.decode("utf-8", errors="replace"))
+            sys.stderr.flush()
+
+
+def _wait_for(path: Path) -> bool:
+    """Whether a file that another node has written appears; listing its folder makes a network file system look again."""
+    last = time.monotonic() + SECONDS_FOR_A_FILE_TO_APPEAR
+    while path.name not in (os.listdir(path.parent) if path.parent.is_dir() else []):
+        if time.monotonic() > last:
+            return False
+        time.sleep(0.5)
+    return True
+
+
+def _run_here(folder: str, job: str, environment: dict[str, str], working_folder: str, version: str) -> tuple[int, str]:
+    """Run a job on the node where Ray calls this.
+
+    Args:
+        folder: the job's folder, absolute.
+        job: what stands in its `job.json`, to know that this node sees the same folder.
+        environment: variables put over those of the Ray worker.
+        working_folder: where the command was started; paths in settings may be relative to it.
+        version: of this package where the command was started.
+
+    Returns:
+        The job's exit code, and a message where this function has refused to start it.
+
+    Raises:
+        JobKilled: a signal ended the job's process.
+    """
+    if refusal := _refusal(Path(folder), job, Path(working_folder), version):
+        return USER_ERROR, refusal
+    with open(Path(folder) / LOG_FILE, "ab") as log:
+        process = subprocess.Popen(
+            job_command(Path(folder)),
+            cwd=working_folder,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        code = None
+        asked = False
+        while code is None:
+            try:
+                code = process.wait(timeout=0.2)
+            except subprocess.TimeoutExpired:
+                continue
+            except KeyboardInterrupt:  # the task was cancelled
+                asked = True
+                process.send_signal(signal.SIGINT)
+    if asked:
+        return INTERRUPTED, ""
+    if code < 0:
+        raise JobKilled(-code)
+    return code, ""
+
+
+def _refusal(folder: Path, job: str, working_folder: Path, version: str) -> str:
+    """Why a job cannot run on this node, in words; empty if it can."""
+    where = f"The Ray node {os.uname().nodename}"
+    remedy = "All nodes must have the run directory, the images and the folder of the command at the same path of a shared file system."
+    if not _wait_for(folder / JOB_FILE) or (folder / JOB_FILE).read_text() != job:
+        return f"{where} does not see {folder / JOB_FILE} as this machine does. {remedy}"
+    if not working_folder.is_dir():
+        return f"{where} has no folder {working_folder}, where the command was started. {remedy}"
+    if version != _version():
+        return f"{where} has cxr-keras {_version()}, this machine {version}. Install the same version on all nodes."
+    return ""

@@ -1,4 +1,4 @@
-"""Starting the backend without its start-up lines.
+"""Starting the backend without its start-up lines, and without taking all memory of the GPUs.
 
 TensorFlow prints lines about missing CUDA drivers from native code, before any of its log levels applies. They are no news on a machine
 without a GPU and bury the progress lines, so the first import and the first operation run with the error stream turned to a file.
@@ -41,12 +41,29 @@ def start_backend() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with native_errors_to_file():
+        # JAX alone reads it, when it starts.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         import keras
         import tensorflow  # the input pipeline needs it under every backend
 
-        if keras.backend.backend() != "tensorflow":
-            # TensorFlow only feeds batches then, and would take the memory of the GPU that the backend needs.
-            tensorflow.config.set_visible_devices([], "GPU")
+        spare_gpu_memory()
         keras.ops.zeros(1)
         # Decoding transposes uint8, at which oneDNN says once on some processors that it leaves that to Eigen.
         tensorflow.transpose(tensorflow.zeros((1, 1, 1, 1), "uint8"), (0, 3, 1, 2))
+
+
+def spare_gpu_memory() -> None:
+    """Let this process take memory of GPUs as it needs it, not all of it at its first operation; later calls cost nothing.
+
+    The process that starts jobs computes little or nothing on a GPU, and would leave no memory to them. Where another backend computes,
+    TensorFlow only feeds batches and gets no GPU at all.
+    """
+    import keras
+    import tensorflow
+
+    with contextlib.suppress(RuntimeError):  # a notebook has used its GPUs before, and what it takes is its own affair
+        if keras.backend.backend() != "tensorflow":
+            tensorflow.config.set_visible_devices([], "GPU")
+            return
+        for gpu in tensorflow.config.list_physical_devices("GPU"):
+            tensorflow.config.experimental.set_memory_growth(gpu, True)

@@ -28,6 +28,7 @@ from cxr_keras.runs.directory import open_run_directory
 from cxr_keras.runs.files import read_json, write_csv, write_json
 from cxr_keras.runs.jobs import Job
 from cxr_keras.runs.provenance import describe_environment
+from cxr_keras.startup import spare_gpu_memory
 
 NO_PART_OF_THE_RESULT = ("evaluation.ledger", "evaluation.mistakes_shown", "tracking.tensorboard", "tracking.mlflow")
 """Settings that a continued run may change."""
@@ -42,6 +43,7 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     Returns:
         The manifest without bad files, also written as `manifest.csv`.
     """
+    spare_gpu_memory()
     if verb == "tune":
         config.refuse_choice_without_validation("cv")
     else:

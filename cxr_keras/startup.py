@@ -12,6 +12,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+VIRTUAL_DEVICES = "CXR_VIRTUAL_DEVICES"
+"""Variable with the number of devices that the processor passes for, to try `training.distribution: mirrored` without GPUs."""
+
 
 @contextlib.contextmanager
 def native_errors_to_file() -> Iterator[None]:
@@ -36,9 +39,17 @@ def native_errors_to_file() -> Iterator[None]:
 
 
 def start_backend() -> None:
-    """Import Keras with its backend and run one operation; later calls cost nothing."""
+    """Import Keras with its backend and run one operation; later calls cost nothing.
+
+    Raises:
+        ValueError: `CXR_VIRTUAL_DEVICES`, the number of devices that the processor passes for, is no whole number from 1 up.
+    """
     if "keras" in sys.modules:
         return
+    given = os.environ.get(VIRTUAL_DEVICES, "1")
+    if not given.isdecimal() or int(given) < 1:
+        raise ValueError(f"{VIRTUAL_DEVICES} is {given!r}, expected a whole number from 1 up.")
+    virtual_devices = int(given)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with native_errors_to_file():
         # JAX alone reads it, when it starts.
@@ -47,6 +58,11 @@ def start_backend() -> None:
         import tensorflow  # the input pipeline needs it under every backend
 
         spare_gpu_memory()
+        if virtual_devices > 1:
+            [processor] = tensorflow.config.list_physical_devices("CPU")
+            tensorflow.config.set_logical_device_configuration(
+                processor, [tensorflow.config.LogicalDeviceConfiguration()] * virtual_devices
+            )
         keras.ops.zeros(1)
         # Decoding transposes uint8, at which oneDNN says once on some processors that it leaves that to Eigen.
         tensorflow.transpose(tensorflow.zeros((1, 1, 1, 1), "uint8"), (0, 3, 1, 2))

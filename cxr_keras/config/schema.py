@@ -67,6 +67,7 @@ class TrainingSection(Section):
     keep: Literal["best", "last"] = Field("last", description="weights at the end of a phase")
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     jit_compile: Literal["auto"] | bool = Field("auto", description="XLA; auto is on where a GPU is found, and with JAX")
+    distribution: Literal["none", "mirrored"] = Field("none", description="mirrored: one training over all devices, each with its share")
     calibrate_batch_norm: Literal["auto"] | bool = Field("auto", description="before a frozen phase; auto is on for random bases")
     frozen_base: Literal["stored", "in_loop"] = Field(
         "stored", description="phases that train the head: outputs of the base computed once and kept, or anew in every epoch"
@@ -78,6 +79,12 @@ class TrainingSection(Section):
     @model_validator(mode="after")
     def _known_phases(self) -> TrainingSection:
         phases_of(self.strategy, self.phases)
+        return self
+
+    @model_validator(mode="after")
+    def _xla_is_for_one_device(self) -> TrainingSection:
+        if self.distribution == "mirrored" and self.jit_compile is True:
+            raise ValueError("jit_compile=true is for one device; set it to auto or false, or distribution to none")
         return self
 
 

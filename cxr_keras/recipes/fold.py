@@ -24,6 +24,7 @@ from cxr_keras.evaluation.scores import score_predictions
 from cxr_keras.recipes.batches import batches_in_order, expanded, look_of, open_cache, training_data
 from cxr_keras.recipes.frozen import PRIVATE_STORE, behind_frozen_base
 from cxr_keras.recipes.parts import parts_of
+from cxr_keras.recipes.replicas import check_batch, devices_of
 from cxr_keras.recipes.tracking import trackers_of_fold
 from cxr_keras.recipes.weights import weights_of_fold
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
@@ -69,10 +70,16 @@ def train_fold(
 
     prepare_backend(config, fold)
     display = TrainingDisplay(label)
-    model = build_model(config, num_classes=len(classes), fold=fold, folder=folder)
+    devices = devices_of(config)
+    if config.training.distribution == "mirrored":
+        listed = ", ".join(devices.names)
+        display.note(f"one copy of the network on each of {listed}" if devices.count > 1 else f"only one device was found ({listed})")
+    with devices.scope():
+        model = build_model(config, num_classes=len(classes), fold=fold, folder=folder)
     cache = open_cache(manifest, config, show_progress=False)
     examples = {part: examples_of(table, cache, classes) for part, table in tables.items() if len(table)}
     training = expanded(examples["train"], config, classes)
+    check_batch(min(config.data.batch_size, len(training)), devices)
     weights = class_weights(config.training.class_weights, classes, training_labels=_labels(training, classes))
     phases, settings = phases_and_settings(config, epochs)
     scored = "test" if config.split.curves_on_test and epochs is None else "validation"
@@ -94,7 +101,7 @@ def train_fold(
         )
         data = dataclasses.replace(data, behind_base=behind_base)
     trackers = trackers_of_fold(tracking, root, label=label)
-    state = run_phases(model, phases, data, settings=settings, folder=folder, display=display, tracker=trackers)
+    state = run_phases(model, phases, data, settings=settings, folder=folder, display=display, tracker=trackers, devices=devices)
 
     predicted: dict[str, pd.DataFrame] = {}
     for part, name in (("validation", "validation_predictions.csv"), ("test", "predictions.csv")):
@@ -114,6 +121,7 @@ def train_fold(
         "class_weights": None if weights is None else dict(zip(classes, map(float, weights), strict=True)),
         "phases": state.phases_done,
         "jit_compile": settings.jit_compile,
+        "devices": devices.count,
         "seconds": round(time.monotonic() - started, 1),
         "training_seconds": round(sum(row["seconds"] for row in state.history), 1),
         "tracking_failures": trackers.failures,
@@ -147,6 +155,7 @@ def phases_and_settings(config: RunConfig, epochs: dict[str, int] | None) -> tup
         phases = tuple(dataclasses.replace(phase, epochs=epochs[phase.name], patience=None) for phase in phases)
     # JAX without XLA runs operation by operation; TensorFlow on a CPU was two to four times slower with it.
     compiles = keras.backend.backend() == "jax" or any(device.startswith("gpu") for device in keras.distribution.list_devices())
+    compiles = compiles and training.distribution == "none"
     jit = compiles if training.jit_compile == "auto" else training.jit_compile
     calibrate = config.model.weights is None if training.calibrate_batch_norm == "auto" else training.calibrate_batch_norm
     settings = FitSettings(

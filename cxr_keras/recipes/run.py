@@ -20,6 +20,7 @@ from cxr_keras.recipes.classifier import check_classifier, classifier_provenance
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
 from cxr_keras.recipes.frozen import check_frozen_base
 from cxr_keras.recipes.parts import PARTS_FILE
+from cxr_keras.recipes.replicas import check_distribution
 from cxr_keras.recipes.report import REPORT_FILE, report
 from cxr_keras.recipes.results import score_fitted, write_results
 from cxr_keras.recipes.tracking import begin_tracking, check_tracking, finish_tracking
@@ -54,6 +55,7 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     check_frozen_base(config)
     check_classifier(config)
     check_tracking(config, folder)
+    check_distribution(config)
     announce_phantom(config)
     manifest = manifest_of(config.data, seed=config.seed_of_splits)
     manifest = refuse_or_skip_bad_files(manifest, policy=config.data.on_bad_files, folder=folder)

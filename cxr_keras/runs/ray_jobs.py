@@ -195,6 +195,7 @@ class RayTasks:
             ray.init(**settings)
         except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
             if own:
+                self._folder = None  # the error names log files in it
                 raise
             raise ValueError(
                 f"--address {self.address}: no Ray cluster answers there ({error}). `ray status` on its head node tells."

@@ -5,11 +5,12 @@ It knows phases, datasets and a model with named layers, and nothing of papers, 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -68,6 +69,45 @@ class FitSettings:
     checkpoint_seconds: float = 30.0
 
 
+class Devices(Protocol):
+    """What a training runs on, as far as the fit engine must know."""
+
+    count: int
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Where models that are trained, and their optimizers, are made."""
+
+    def share(self, batches: Any) -> Any:
+        """Give what `fit` takes: the batches themselves, or split among the devices."""
+
+    def prepare(self, model: keras.Model) -> None:
+        """Make a compiled model ready for `fit`."""
+
+    def scored(self, model: keras.Model) -> keras.Model:
+        """Give what predicts the validation part: the model's own layers up to `probabilities`."""
+
+
+class OneDevice:
+    """One device, Keras's own way."""
+
+    count = 1
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Nowhere special."""
+        return contextlib.nullcontext()
+
+    def share(self, batches: Any) -> Any:
+        """Give the batches as they are."""
+        return batches
+
+    def prepare(self, model: keras.Model) -> None:
+        """Leave the model as it is."""
+
+    def scored(self, model: keras.Model) -> keras.Model:
+        """Give the model itself, or one of the same layers without auxiliary outputs."""
+        return models_zoo.prediction_model(model)
+
+
 def run_phases(
     model: keras.Model,
     phases: tuple[Phase, ...],
@@ -77,17 +117,19 @@ def run_phases(
     folder: Path,
     display: Any,
     tracker: Any | None = None,
+    devices: Devices | None = None,
 ) -> TrainingState:
     """Train `model` through all phases, or through what a killed run left undone.
 
     Args:
-        model: a model of `models_zoo`; trained in place.
+        model: a model of `models_zoo`, made in the scope of `devices`; trained in place.
         phases: what to do, in order.
         data: batches of this fold.
         settings: monitored value, kept weights, XLA, BatchNorm calibration.
         folder: the fold's folder; `history.csv` is written there after every epoch, `state.npz` as `checkpoint_seconds` says.
         display: shows progress; has `phase_started`, `batch_done`, `epoch_done` and `note`.
         tracker: is told the history; has `begin_fold`, which takes the rows so far, and `epoch_done`, which takes one more; raises nothing.
+        devices: what fits; by default one device. Scores and statistics of BatchNorm are computed on the first one.
 
     Returns:
         The final state: history and the epochs each phase ran and kept.
@@ -97,6 +139,7 @@ def run_phases(
         FloatingPointError: the loss became nan.
     """
     _check_monitoring(phases, settings, data)
+    devices = devices or OneDevice()
     state, stored = TrainingState(), None
     if (folder / STATE_FILE).exists():
         state, stored = load_state(folder / STATE_FILE)
@@ -106,9 +149,22 @@ def run_phases(
         tracker.begin_fold(folder, state.history, ended=time.time() if stored is None else (folder / STATE_FILE).stat().st_mtime)
     while state.phase < len(phases):
         phase = phases[state.phase]
-        fitted = _fitted_part(model, phase, data)
+        with devices.scope():
+            fitted = _fitted_part(model, phase, data)
         if phase.epochs > 0:
-            _run_phase(model, fitted, phase, data, state, stored, settings=settings, folder=folder, display=display, tracker=tracker)
+            _run_phase(
+                model,
+                fitted,
+                phase,
+                data,
+                state,
+                stored,
+                settings=settings,
+                folder=folder,
+                display=display,
+                tracker=tracker,
+                devices=devices,
+            )
         stored = None
         _put_kept_weights_back(fitted, state, settings)
         if phase.epochs > 0 and phase.batch_norm == "recalibrated":
@@ -138,13 +194,16 @@ def _run_phase(
     folder: Path,
     display: Any,
     tracker: Any | None,
+    devices: Devices,
 ) -> None:
     """Fit one phase from wherever `state` says it stands; `fitted` is the model or its head."""
     if state.epochs_in_phase == 0 and phase.train == "head" and settings.calibrate_batch_norm:
         display.note("random base: BatchNorm statistics set by one pass over the training part")
         calibrate_batch_norm(model, data.batches(state.epoch), data.steps_per_epoch)
     set_trainable(model, phase)
-    optimizer = compile_phase(fitted, phase, jit_compile=settings.jit_compile)
+    with devices.scope():
+        optimizer = compile_phase(fitted, phase, jit_compile=settings.jit_compile)
+    devices.prepare(fitted)
     if stored is not None and "optimizer_0" in stored:
         restore_variables(optimizer.variables, stored, "optimizer_")
     if state.best is None and (settings.keep == "best" or phase.patience is not None):
@@ -160,7 +219,7 @@ def _run_phase(
     epoch_end = EpochEnd(
         state,
         phase,
-        scored=models_zoo.prediction_model(fitted),
+        scored=devices.scored(fitted),
         validation=data.validation,
         record=EpochRecorder(folder, state, model, optimizer, seconds_between_states=settings.checkpoint_seconds, tracker=tracker),
         display=display,
@@ -170,7 +229,7 @@ def _run_phase(
     if phase.optimizer.decay in EPOCH_RATES:
         callbacks.insert(0, EpochRate(phase, epochs_before=first_epoch - state.epochs_in_phase))
     fitted.fit(
-        for_all_outputs(data.batches(first_epoch), fitted),
+        devices.share(for_all_outputs(data.batches(first_epoch), fitted)),
         steps_per_epoch=data.steps_per_epoch,
         initial_epoch=first_epoch,
         epochs=first_epoch - state.epochs_in_phase + phase.epochs,

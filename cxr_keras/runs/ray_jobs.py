@@ -12,9 +12,11 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -37,6 +39,8 @@ PASSED_ON = ("CXR_", "KERAS_", "TF_", "XLA_", "OMP_", "OPENBLAS_", "MKL_")
 
 SECONDS_FOR_A_FILE_TO_APPEAR = 60.0
 """How long a shared file system may take to show a file of another node (NFS looks into a folder again after 30 s)."""
+
+SECONDS_TO_REACH_THE_CLUSTER = 10.0
 
 LONGEST_TEMPORARY_FOLDER = 40
 """Characters; Ray's sockets lie below it, and the system allows their paths 107."""
@@ -62,10 +66,12 @@ class RayTasks:
             address: of a running cluster, "HOST:PORT" or "auto"; `None` starts Ray on this machine when the first job starts.
 
         Raises:
-            ValueError: Ray is not installed.
+            ValueError: Ray is not installed, or the address is of another form.
         """
         if importlib.util.find_spec("ray") is None:
             raise ValueError("--engine ray needs Ray: pip install 'cxr-keras[ray]'")
+        if address is not None and address != "auto" and not re.fullmatch(r"[^:/\s]+:\d+", address):
+            raise ValueError(f"--address: got {address!r}, expected HOST:PORT of the head node (usually port 6379) or auto.")
         self.address = address
         self._folder: Path | None = None
         self._token_given = False
@@ -191,6 +197,7 @@ class RayTasks:
             }
         else:
             settings["address"] = self.address
+            _check_reachable(self.address)
         try:
             ray.init(**settings)
         except (ConnectionError, TimeoutError, ValueError, RuntimeError) as error:
@@ -198,7 +205,7 @@ class RayTasks:
                 self._folder = None  # the error names log files in it
                 raise
             raise ValueError(
-                f"--address {self.address}: no Ray cluster answers there ({error}). `ray status` on its head node tells."
+                f"--address {self.address}: no Ray cluster answers there ({error}). Does `ray status` on its head node show one?"
             ) from error
         self._task = ray.remote(_run_here)
 
@@ -230,6 +237,17 @@ def cores_of_a_job(nodes: Iterable[tuple[int, int]], *, jobs: int) -> int:
             f"The Ray cluster has no place for a job: cores and GPUs of its nodes are {listed}. Start nodes with num-cpus above 0."
         )
     return max(cores for cores in range(1, max(have for have, _ in nodes) + 1) if places(cores) >= wanted)
+
+
+def _check_reachable(address: str | None) -> None:
+    """Raise ValueError where nothing listens at HOST:PORT; Ray itself would try for minutes."""
+    if address is None or address == "auto":
+        return
+    host, port = address.split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=SECONDS_TO_REACH_THE_CLUSTER).close()
+    except OSError as error:
+        raise ValueError(f"--address {address}: nothing answers there ({error}). Does `ray status` on that node show a cluster?") from error
 
 
 def _version() -> str:

@@ -23,6 +23,13 @@ def test_mistakes_are_named(name, address, message):
         pass
 
 
+@pytest.mark.parametrize("address, message", [("10.0.0.1", "expected HOST:PORT"), ("127.0.0.1:9", "nothing answers there")])
+def test_a_wrong_address_is_told_at_once(address, message):
+    pytest.importorskip("ray")
+    with pytest.raises(ValueError, match=message), open_engine("ray", address=address):
+        pass
+
+
 def test_without_ray_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(ray_jobs.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"pip install 'cxr-keras\[ray\]'"), open_engine("ray"):

@@ -37,3 +37,10 @@ def test_gpus_give_memory_as_it_is_needed(monkeypatch):
 
     monkeypatch.setattr(tf.config.experimental, "set_memory_growth", used)
     spare_gpu_memory()  # of a notebook that has computed before
+
+
+def test_a_wrong_number_of_virtual_devices_is_told():
+    code = "from cxr_keras.startup import start_backend; start_backend()"
+    environment = os.environ | {"CXR_VIRTUAL_DEVICES": "two"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert "CXR_VIRTUAL_DEVICES is 'two', expected a whole number from 1 up" in done.stderr

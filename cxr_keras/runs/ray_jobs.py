@@ -178,7 +178,8 @@ class RayTasks:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         own = self.address is None
         if own and not any(name in os.environ for name in _TOKEN_VARIABLES):
-            # Else Ray keeps a token for good in the home directory.
+            # Ray's ports are open to the network (2.60 takes no loopback address on Linux), so a token it must be; by itself Ray would
+            # keep one for good in the home directory.
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
             self._token_given = True
         import ray
@@ -193,7 +194,6 @@ class RayTasks:
                 "include_dashboard": False,
                 "object_store_memory": 100 * 2**20,  # nothing but exit codes goes through it
                 "_temp_dir": str(self._folder),
-                "_node_ip_address": "127.0.0.1",  # nobody outside this machine may reach it
             }
         else:
             settings["address"] = self.address

@@ -74,7 +74,7 @@ class RayTasks:
             raise ValueError(f"--address: got {address!r}, expected HOST:PORT of the head node (usually port 6379) or auto.")
         self.address = address
         self._folder: Path | None = None
-        self._token_given = False
+        self._started = False
         self._task: Any = None
         self._running: dict[Any, _Output] = {}
 
@@ -86,14 +86,13 @@ class RayTasks:
 
     def __exit__(self, *error: object) -> None:
         """Disconnect, or end the Ray that was started here and remove its files; jobs that still run end with it."""
-        ray = sys.modules.get("ray")
-        if ray is not None and ray.is_initialized():
+        if self._started:
+            import ray
+
             ray.shutdown()
+            self._started, self._task = False, None
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
-        if self._token_given:
-            for name in _TOKEN_VARIABLES:
-                os.environ.pop(name, None)
 
     def start(self, job: Job, *, place: int, at_a_time: int, places: int) -> Any:
         """Submit a job.
@@ -105,7 +104,7 @@ class RayTasks:
         """
         import ray
 
-        if not ray.is_initialized():
+        if self._task is None:
             self._connect()
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         gpus = any(node.get("GPU", 0) for node in nodes)
@@ -170,18 +169,20 @@ class RayTasks:
         return code
 
     def _connect(self) -> None:
-        """Start Ray on this machine, or connect to the cluster.
+        """Start Ray on this machine, or connect to the cluster; a notebook that has done so before keeps its own.
 
         Raises:
             ValueError: there is no cluster at the address.
         """
+        if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+            self._task = sys.modules["ray"].remote(_run_here)
+            return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         own = self.address is None
         if own and not any(name in os.environ for name in _TOKEN_VARIABLES):
             # Ray's ports are open to the network (2.60 takes no loopback address on Linux), so a token it must be; by itself Ray would
-            # keep one for good in the home directory.
+            # keep one for good in the home directory. It stays that of this process, since Ray reads it once.
             os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-            self._token_given = True
         import ray
 
         settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -207,6 +208,7 @@ class RayTasks:
             raise ValueError(
                 f"--address {self.address}: no Ray cluster answers there ({error}). Does `ray status` on its head node show one?"
             ) from error
+        self._started = True
         self._task = ray.remote(_run_here)
 
 

@@ -93,6 +93,8 @@ both("uneven", (sgd,), data_of(15))
 if sys.argv[2] == "uneven":
     print(json.dumps(told))
     sys.exit()
+assert train("two", "moved", (sgd,), data_of(15), stop_after=1) is None
+told["moved"] = {"two": train("one", "moved", (sgd,), data_of(15), seed=7)[1], "one": told["uneven"]["one"], "weights": 0.0}
 both("nearly_none", (sgd,), data_of(17))  # a last batch of one image: one device gets none
 both("adam", (adam,), data_of(15, weights=False))
 both("averaged", (dataclasses.replace(sgd, optimizer=Optimizer("sgd", learning_rate=1e-3, average=0.9)),), data_of(15))
@@ -157,7 +159,7 @@ def test_losses_and_scores_are_those_of_one_device(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["nearly_none", "adam", "averaged", "auxiliary"])
+@pytest.mark.parametrize("case", ["nearly_none", "adam", "averaged", "auxiliary", "moved"])
 def test_they_are_also_in_rarer_cases(told, case):
     assert_equal(told[case])
 

@@ -42,7 +42,7 @@ NEIGHBOURS = ("classifier.kind=nearest_neighbours", "classifier.grid=[1, 5]")
 def run(phantom, tmp_path, monkeypatch):
     """Runs a verb on a shipped config with small settings in this interpreter, jobs included; gives the run directory."""
 
-    def run_here(jobs, *, workers=1):
+    def run_here(jobs, *, workers=1, engine=None):
         assert workers == 1
         for job in jobs:
             if not job.done:

@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from cxr_keras.runs.directory import DONE_FILE
-from cxr_keras.runs.jobs import Job, JobFailed, Processes, check_ended, start_job
+from cxr_keras.runs.failures import PROGRAM_ERROR
+from cxr_keras.runs.jobs import Engine, Job, JobFailed, Processes, check_ended, run_jobs, start_job
 from cxr_keras.tuning.service import LOOPBACK, LostWorkers, parse_address, serve, worker_environment
 
 DEATHS_ALLOWED = 5
@@ -23,7 +26,17 @@ SECONDS_UNTIL_LOST = 60.0
 SECONDS_BETWEEN_LOOKS = 0.2
 
 
-def run_chief(oracle: Any, folder: Path, *, call: str, arguments: dict[str, Any], workers: int, listen: str | None, join: str) -> None:
+def run_chief(
+    oracle: Any,
+    folder: Path,
+    *,
+    call: str,
+    arguments: dict[str, Any],
+    workers: int,
+    listen: str | None,
+    join: str,
+    engine: Engine | None = None,
+) -> None:
     """Serve the oracle until the search is over.
 
     Args:
@@ -31,9 +44,10 @@ def run_chief(oracle: Any, folder: Path, *, call: str, arguments: dict[str, Any]
         folder: of the workers.
         call: what a worker runs, "package.module:function".
         arguments: of that function.
-        workers: how many to start here; 0 waits for others to join.
+        workers: how many to start; 0 waits for others to join.
         listen: host:port for workers of other machines; by default a free port of the loopback interface.
         join: the command by which others join, with HOST:PORT in it.
+        engine: where the workers run; one that brings them back to life itself, such as Ray. By default processes of this machine.
 
     Raises:
         JobFailed: a worker refused its input, or died again and again.
@@ -42,55 +56,69 @@ def run_chief(oracle: Any, folder: Path, *, call: str, arguments: dict[str, Any]
     """
     for sign in folder.glob("*.json"):
         sign.unlink()
-    lost = LostWorkers(folder, after_seconds=SECONDS_UNTIL_LOST)
-    local: dict[str, tuple[subprocess.Popen[bytes], Job]] = {}
-    deaths: dict[str, int] = {}
     with serve(oracle, listen or f"{LOOPBACK}:0") as address:
         host, port = parse_address(address)
         if listen is not None:
             print(f"Others join with: {join.replace('HOST:PORT', f'{host}:{port}')} --name NAME", file=sys.stderr, flush=True)
         reached = f"{LOOPBACK if host == '0.0.0.0' else host}:{port}"
 
-        def start(place: int) -> None:
+        def worker(place: int) -> Job:
             name = f"worker-{place}"
-            job = Job(call, folder / name, arguments, worker_environment(name, reached), before="cxr_keras.startup:start_backend")
-            (job.folder / DONE_FILE).unlink(missing_ok=True)
-            local[name] = (start_job(job, Processes(), place=place, at_a_time=max(workers, 1)), job)
+            (folder / name / DONE_FILE).unlink(missing_ok=True)
+            return Job(call, folder / name, arguments, worker_environment(name, reached), before="cxr_keras.startup:start_backend")
 
-        try:
-            for place in range(workers):
-                start(place)
-            while True:
-                time.sleep(SECONDS_BETWEEN_LOOKS)
-                if oracle.failure is not None:
-                    raise oracle.failure
-                for name, (process, job) in list(local.items()):
-                    if process.poll() is None:
-                        continue
-                    del local[name]
-                    try:
-                        check_ended(job, process.returncode)
-                    except JobFailed as error:
-                        deaths[name] = deaths.get(name, 0) + 1
-                        if error.exit_code != 1 or deaths[name] > DEATHS_ALLOWED:
-                            raise
-                        trial = oracle.give_up_worker(name)
-                        what = f"its trial {trial} goes on" if trial else "it had no trial"
-                        print(f"{name} ended with code {process.returncode}; it is started again, {what}", file=sys.stderr, flush=True)
-                        start(int(name.removeprefix("worker-")))
-                for name in lost.found():
-                    if name not in local and (trial := oracle.give_up_worker(name)):
-                        print(f"{name} gives no sign of life; its trial {trial} is given to another", file=sys.stderr, flush=True)
-                if oracle.exhausted and not local:
-                    if oracle.is_over():
-                        return
-                    if oracle.waits_for_worker():  # all others have gone, and a lost one left its trial behind
-                        start(0)
-        finally:
-            _end(process for process, _ in local.values())
+        if engine is not None:
+            run_jobs([worker(place) for place in range(workers)], workers=workers, engine=engine)
+            workers = 0
+        _watch(oracle, folder, worker, workers=workers)
 
 
-def _end(processes: Any) -> None:
+def _watch(oracle: Any, folder: Path, worker: Callable[[int], Job], *, workers: int) -> None:
+    """Start workers on this machine, start those that die again, give up those that joined and are lost, until the search is over."""
+    lost = LostWorkers(folder, after_seconds=SECONDS_UNTIL_LOST)
+    running: dict[int, tuple[subprocess.Popen[bytes], Job]] = {}
+    deaths: Counter[int] = Counter()
+
+    def start(place: int) -> None:
+        job = worker(place)
+        running[place] = (start_job(job, Processes(), place=place, at_a_time=max(workers, 1)), job)
+
+    try:
+        for place in range(workers):
+            start(place)
+        while True:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            if oracle.failure is not None:
+                raise oracle.failure
+            for place, (process, job) in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[place]
+                try:
+                    check_ended(job, process.returncode)
+                except JobFailed as error:
+                    deaths[place] += 1
+                    if error.exit_code != PROGRAM_ERROR or deaths[place] > DEATHS_ALLOWED:
+                        raise
+                    trial = oracle.give_up_worker(job.folder.name)
+                    what = f"its trial {trial} goes on" if trial else "it had no trial"
+                    print(
+                        f"{job.folder.name} ended with code {process.returncode}; it is started again, {what}", file=sys.stderr, flush=True
+                    )
+                    start(place)
+            for name in lost.found():
+                if name not in (job.folder.name for _, job in running.values()) and (trial := oracle.give_up_worker(name)):
+                    print(f"{name} gives no sign of life; its trial {trial} is given to another", file=sys.stderr, flush=True)
+            if oracle.exhausted and not running:
+                if oracle.is_over():
+                    return
+                if oracle.waits_for_worker():  # all others have gone, and a lost one left its trial behind
+                    start(0)
+    finally:
+        _end(process for process, _ in running.values())
+
+
+def _end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
     """Interrupt those that still run, and wait for them: they leave a resumable state."""
     running = [process for process in processes if process.poll() is None]
     for process in running:

@@ -36,7 +36,7 @@ from cxr_keras.reporting.tables import Table, format_value, render_markdown, ren
 from cxr_keras.reporting.trials import score_name, trials_figure, trials_table
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE, hold_run_directory
 from cxr_keras.runs.files import read_json, write_csv, write_json, write_text
-from cxr_keras.runs.jobs import Job, Processes, check_ended, start_job
+from cxr_keras.runs.jobs import Engine, Job, Processes, check_ended, start_job
 from cxr_keras.tuning.oracle import make_oracle
 from cxr_keras.tuning.search import open_state, search
 from cxr_keras.tuning.service import parse_address, signs_of_life, worker_environment
@@ -48,7 +48,7 @@ FINAL_FOLDER = "final"
 WORKERS_FOLDER = "workers"
 
 
-def tune(config: RunConfig, folder: str | Path, *, workers: int = 1, listen: str | None = None) -> RunConfig:
+def tune(config: RunConfig, folder: str | Path, *, workers: int = 1, listen: str | None = None, engine: Engine | None = None) -> RunConfig:
     """Search for the best settings of a config; the same call continues an interrupted search, no finished fold is run again.
 
     The images that `cxr train` would test on are set apart first, and no trial sees them. At the end stand a table and a figure of the
@@ -57,9 +57,10 @@ def tune(config: RunConfig, folder: str | Path, *, workers: int = 1, listen: str
     Args:
         config: all settings; `tune` says what is searched.
         folder: the run directory.
-        workers: trials at a time. With one, and no `listen`, they run one after another from this process; otherwise this process is
-            KerasTuner's chief and starts so many workers.
+        workers: trials at a time. With one, and neither `listen` nor `engine`, they run one after another from this process; otherwise
+            this process is KerasTuner's chief and starts so many workers.
         listen: host:port on which workers of other machines may join.
+        engine: where workers run, if not as processes of this machine.
 
     Returns:
         The best settings.
@@ -76,7 +77,7 @@ def tune(config: RunConfig, folder: str | Path, *, workers: int = 1, listen: str
         manifest = open_run(config, folder, verb="tune")
         apart = _set_test_images_apart(config, folder, manifest)
         oracle = oracle_of(config)
-        if workers == 1 and listen is None:
+        if workers == 1 and listen is None and engine is None:
             search(oracle, folder / SEARCH_FOLDER, functools.partial(run_trial, config, folder))
         else:
             open_state(oracle, folder / SEARCH_FOLDER)
@@ -87,6 +88,7 @@ def tune(config: RunConfig, folder: str | Path, *, workers: int = 1, listen: str
                 arguments={"run_directory": str(folder.resolve())},
                 workers=workers,
                 listen=listen,
+                engine=engine,
                 join=f"cxr tune --join HOST:PORT --run {folder.resolve()}",
             )
         best = _finish(config, folder, manifest, apart)

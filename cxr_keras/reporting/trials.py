@@ -74,7 +74,7 @@ def trials_table(
     Returns:
         Two tables.
     """
-    header = ("trial", *(_short(name) for name in settings), score_name(score), "folds", "epochs", "seconds", "")
+    header = ("trial", *_labels(settings).values(), score_name(score), "folds", "epochs", "seconds", "")
     lower = score == "log_loss"
     ranked = sorted(records, key=lambda record: (not record.eligible, _rank(record, lower=lower)))
     rows = []
@@ -123,8 +123,9 @@ def trials_figure(records: Sequence[Trial], best: Trial, settings: Sequence[str]
         figure = Figure(figsize=(3.7 * columns, 3.2 * lines), layout="constrained")
         axes = list(figure.subplots(lines, columns, squeeze=False).flat)
         _draw_in_order(axes[0], scored, best, lower=score == "log_loss")
-        for panel, name in zip(axes[1:], settings, strict=False):
+        for panel, (name, label) in zip(axes[1:], _labels(settings).items(), strict=False):
             _draw_against(panel, scored, best, name)
+            panel.set_xlabel(label)
         for panel in axes[panels:]:
             panel.set_visible(False)
         for number, panel in enumerate(axes[:panels]):
@@ -156,7 +157,6 @@ def _draw_against(axes: Axes, scored: Sequence[tuple[int, Trial]], best: Trial, 
     varied = [record for _, record in scored if name in record.settings]
     values = [record.settings[name] for record in varied]
     numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    axes.set_xlabel(_short(name))
     if numbers and values:
         for value, record in zip(values, varied, strict=True):
             _mark(axes, value, record, best)
@@ -184,10 +184,13 @@ def _mark(axes: Axes, x: float, record: Trial, best: Trial) -> None:
         axes.plot(x, record.mean, "o", color=COLOURS[1], markersize=11, fillstyle="none", markeredgewidth=1.6)
 
 
-def _short(name: str) -> str:
-    """The end of a dotted name that tells it apart for a reader."""
-    parts = name.split(".")
-    return " ".join(parts[-2:] if parts[0] == "training" and len(parts) > 3 else parts[-1:]).replace("_", " ")
+def _labels(settings: Sequence[str]) -> dict[str, str]:
+    """What a reader needs of each dotted name to tell it apart: the last part, or the last two."""
+    last = [name.rpartition(".")[2] for name in settings]
+    return {
+        name: (end if last.count(end) == 1 else " ".join(name.split(".")[-2:])).replace("_", " ")
+        for name, end in zip(settings, last, strict=True)
+    }
 
 
 def _shown(value: Any) -> str:
@@ -195,5 +198,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return np.format_float_positional(float(f"{value:.3g}"), trim="-") if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.2e}"
     if isinstance(value, list | tuple):
-        return "×".join(map(_shown, value))
+        return "×".join(map(_shown, value)) or "[]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]  # as in the config
     return str(value)

@@ -77,3 +77,13 @@ def test_a_failed_trial_says_why_and_three_in_a_row_end_the_search(cxr):
         "tune.search=random",
     )
     assert code == 2 and "3 trials in a row failed" in errors and "The training loss became" in errors and "Traceback" not in errors
+
+
+@pytest.mark.slow
+def test_workers_as_tasks_of_ray(cxr, tmp_path):
+    pytest.importorskip("ray")
+    arguments = ("mini_vgg", "--run", "search", SPACE, "tune.trials=2", "tune.folds=1", "tune.search=random", "tune.final_model=false")
+    code, _, errors = cxr("tune", *arguments, "--jobs", "2", "--engine", "ray")
+    assert code == 0, errors
+    trials = pd.read_csv(tmp_path / "search" / "trials.csv")
+    assert list(trials["status"]) == ["complete", "complete"]

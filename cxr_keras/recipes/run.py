@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cxr_keras.config.loader import flatten, to_yaml
-from cxr_keras.config.schema import RunConfig
+from cxr_keras.config.schema import DataSection, ModelSection, RunConfig
 from cxr_keras.data.manifest import manifest_digest, write_manifest
 from cxr_keras.data.sources.phantom import holds_phantoms
 from cxr_keras.evaluation import read_predictions
@@ -63,8 +63,9 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
         folder,
         verb=verb,
         config_yaml=to_yaml(config),
-        settings={key: value for key, value in flatten(config.model_dump(mode="json")).items() if key not in NO_PART_OF_THE_RESULT},
+        settings=_decisive(config),
         data_digest=manifest_digest(manifest),
+        defaults=_decisive(RunConfig(name=config.name, data=DataSection(), model=ModelSection(name=config.model.name))),
     )
     print(f"{'continues' if continued else 'begins'} {folder}", file=sys.stderr)
     if not (folder / "environment.json").exists():
@@ -74,6 +75,11 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
         begin_tracking(config, folder, verb=verb)
     open_cache(manifest, config, show_progress=True)
     return manifest
+
+
+def _decisive(config: RunConfig) -> dict[str, Any]:
+    """The settings that determine a run's result, by dotted name."""
+    return {key: value for key, value in flatten(config.model_dump(mode="json")).items() if key not in NO_PART_OF_THE_RESULT}
 
 
 def fold_job(folder: Path, run_directory: Path, parts: pd.Series, **arguments: Any) -> Job:

@@ -49,7 +49,9 @@ def hold_run_directory(path: Path, *, wait_seconds: float = 0.0, option: str = "
         yield
 
 
-def open_run_directory(path: Path, *, verb: str, config_yaml: str, settings: dict[str, Any], data_digest: str) -> bool:
+def open_run_directory(
+    path: Path, *, verb: str, config_yaml: str, settings: dict[str, Any], data_digest: str, defaults: dict[str, Any] | None = None
+) -> bool:
     """Make the directory for this run, or make sure that it holds the same one.
 
     Args:
@@ -58,6 +60,7 @@ def open_run_directory(path: Path, *, verb: str, config_yaml: str, settings: dic
         config_yaml: the resolved config as it is written for a reader.
         settings: the same as dotted keys and plain values; compared with what the directory holds.
         data_digest: digest of the manifest.
+        defaults: dotted keys to their defaults; a setting that the directory's version did not know yet is no difference at its default.
 
     Returns:
         Whether the run is continued.
@@ -68,7 +71,9 @@ def open_run_directory(path: Path, *, verb: str, config_yaml: str, settings: dic
     identity = {"verb": verb, "data": data_digest, "settings": settings}
     if (path / IDENTITY_FILE).exists():
         held = read_json(path / IDENTITY_FILE)
-        if differences := _differences(held, identity):
+        known = held.get("settings", {})
+        new = {key: value for key, value in (defaults or {}).items() if key not in known and settings.get(key) == value}
+        if differences := _differences(held | {"settings": known | new}, identity):
             listed = "\n".join(f"  - {line}" for line in differences)
             raise ValueError(
                 f"{path} holds another run:\n{listed}\nGive this run its own directory with --run DIR or name=NEW, or remove the old one."

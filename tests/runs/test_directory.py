@@ -30,6 +30,16 @@ def test_another_run_is_refused_with_the_difference(tmp_path, change, message):
         open_it(tmp_path, **change)
 
 
+def test_a_setting_that_an_earlier_version_did_not_know_is_no_difference_at_its_default(tmp_path):
+    open_it(tmp_path)
+    arguments = {"verb": "cv", "config_yaml": "", "data_digest": "d", "defaults": {"a.b": 5, "new.key": "none"}}
+    assert open_run_directory(tmp_path, settings={"a.b": 1, "new.key": "none"}, **arguments)
+    with pytest.raises(ValueError, match="new.key: None there, 'mirrored' now"):
+        open_run_directory(tmp_path, settings={"a.b": 1, "new.key": "mirrored"}, **arguments)
+    with pytest.raises(ValueError, match="a.b: 1 there, 5 now"):
+        open_run_directory(tmp_path, settings={"a.b": 5, "new.key": "none"}, **arguments)
+
+
 def test_a_run_killed_between_its_first_files_begins_again(tmp_path):
     (tmp_path / "config.yaml").write_text("name: a\n")
     (tmp_path / ".state.0a1b2c3d.partial.npz").write_bytes(b"half")

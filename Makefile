@@ -65,7 +65,7 @@ endef
 $(foreach config,$(CONFIGS),$(if $(findstring _,$(config)),$(eval $(call dashed,$(config)))))
 
 test: $(VENV)/.installed-dev lint ## Lint, then all tests but the slow ones
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 test-slow: $(VENV)/.installed-dev ## The tests that take long, left out of `make test`
 	$(BIN)/python -m pytest -m slow

@@ -24,6 +24,7 @@ _HOMES = {
     "read_predictions": "cxr_keras.evaluation",
     "score_predictions": "cxr_keras.evaluation",
     "train": "cxr_keras.recipes.train",
+    "tune": "cxr_keras.recipes.tune",
     "write_manifest": "cxr_keras.data.manifest",
 }
 

@@ -34,6 +34,15 @@ def events_in():
     return lambda folder: EventAccumulator(str(folder)).Reload()
 
 
+LONG = ("recipes", "export", "explain")
+"""Folders of tests that run whole commands: first, so that at the end no process waits for the other to finish one of them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files with long tests before the others; within both the order stays."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """With CXR_CHECK_SKIPS set (CI), fail on skipped tests that tests/allowed_skips.txt does not name."""
     if not os.environ.get("CXR_CHECK_SKIPS"):

@@ -173,7 +173,7 @@ def test_a_run_without_models_says_so(run, elsewhere):
         pytest.param("fold", "run/fold-0/done.json", marks=pytest.mark.slow),
     ],
 )
-def test_a_kill_ends_in_the_same_predictions(run, cxr, tmp_path, monkeypatch, capsys, stage, pattern):
+def test_a_kill_ends_in_the_same_predictions(run, cxr, tmp_path, monkeypatch, capfd, stage, pattern):
     whole = run("cv", folder="whole")
     process = cxr(
         "cv", "vgg16_features", "--run", "run", settings=CLASSIFIER, environment={"CXR_CACHE": str(tmp_path / "other")}, start=True
@@ -186,7 +186,7 @@ def test_a_kill_ends_in_the_same_predictions(run, cxr, tmp_path, monkeypatch, ca
     assert not (tmp_path / "run" / "predictions.csv").exists()
     monkeypatch.setenv("CXR_CACHE", str(tmp_path / "other"))
     assert (run("cv") / "predictions.csv").read_bytes() == (whole / "predictions.csv").read_bytes()
-    assert "continues" in capsys.readouterr().err
+    assert "continues" in capfd.readouterr().err
 
 
 @pytest.mark.slow

@@ -34,7 +34,19 @@ def build(config, size):
     return models_zoo.build(config.model.name, size, CLASSES[config.data.labels], **params)
 
 
-@pytest.mark.parametrize("name", names(trained=True))
+def once_an_architecture(configs):
+    """Of the configs of a deep network all but the first are marked slow: they differ in strategy, classes or weights."""
+    seen = set()
+    marked = []
+    for name in configs:
+        model = load_config(name).model.name
+        repeated = model in seen and model not in ("mini_vgg", "cnn_94", "cnn_v2")
+        marked.append(pytest.param(name, marks=[pytest.mark.slow] if repeated else []))
+        seen.add(model)
+    return marked
+
+
+@pytest.mark.parametrize("name", once_an_architecture(names(trained=True)))
 def test_has_the_listed_parameters_and_takes_a_step_in_each_phase(name):
     config = load_config(name)
     with keras.StatelessScope():  # shapes alone, no memory

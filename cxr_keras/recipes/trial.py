@@ -168,6 +168,11 @@ def run_trial(config: RunConfig, folder: Path, trial: str, values: Mapping[str, 
         return _told(record, folder)
 
 
+def in_folds(record: TrialRecord) -> str:
+    """How many folds a trial ran, in words."""
+    return f"{len(record.scores)} fold{'' if len(record.scores) == 1 else 's'}"
+
+
 def read_record(folder: Path) -> TrialRecord:
     """Read what became of the trial in `folder`."""
     saved = read_json(folder / TRIAL_FILE)
@@ -262,7 +267,7 @@ def _told(record: TrialRecord, folder: Path) -> float:
     if record.status != FAILED:
         assert record.mean is not None
         spread = f" ± {record.standard_deviation:.4f}" if record.standard_deviation is not None else ""
-        print(f"trial {record.trial}: {record.mean:.4f}{spread} over {len(record.scores)} folds, {record.seconds:.0f} s", flush=True)
+        print(f"trial {record.trial}: {record.mean:.4f}{spread} over {in_folds(record)}, {record.seconds:.0f} s", flush=True)
         return record.mean
     print(f"trial {record.trial} failed: {record.reason}", flush=True)
     last = [other.status for other in read_records(folder)][-FAILURES_IN_A_ROW:]

@@ -24,6 +24,7 @@ from cxr_keras.recipes.trial import (
     TrialRecord,
     held_out_fold,
     higher_is_better,
+    in_folds,
     read_records,
     run_trial,
     space_of,
@@ -246,7 +247,7 @@ def _finish(config: RunConfig, folder: Path, manifest: pd.DataFrame, apart: pd.S
     records = read_records(folder)
     best = best_of(records, higher=higher_is_better(section))
     score = score_name(section.score)
-    found = f"{score} {best.mean:.4f} over {len(best.scores)} folds in trial {best.trial} of {len(records)}"
+    found = f"{score} {best.mean:.4f} over {in_folds(best)} in trial {best.trial} of {len(records)}"
     config_of_best = with_settings(config, best.settings, origin="the best settings").model_copy(
         update={
             "name": f"{config.name}-tuned",

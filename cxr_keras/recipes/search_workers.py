@@ -52,7 +52,7 @@ def run_chief(
     Raises:
         JobFailed: a worker refused its input, or died again and again.
         KeyboardInterrupt: the search was interrupted.
-        OSError: the state of the search could not be written.
+        Exception: what a request of a worker has met in this process, for example a full disk.
     """
     for sign in folder.glob("*.json"):
         sign.unlink()
@@ -63,14 +63,25 @@ def run_chief(
         reached = f"{LOOPBACK if host == '0.0.0.0' else host}:{port}"
 
         def worker(place: int) -> Job:
-            name = f"worker-{place}"
-            (folder / name / DONE_FILE).unlink(missing_ok=True)
-            return Job(call, folder / name, arguments, worker_environment(name, reached), before="cxr_keras.startup:start_backend")
+            return worker_job(folder / f"worker-{place}", reached, call=call, arguments=arguments)
 
         if engine is not None:
             run_jobs([worker(place) for place in range(workers)], workers=workers, engine=engine)
             workers = 0
         _watch(oracle, folder, worker, workers=workers)
+
+
+def worker_job(folder: Path, address: str, *, call: str, arguments: dict[str, Any]) -> Job:
+    """Make the job of a worker, its name that of its folder; what an earlier one of this name has left is no result.
+
+    Args:
+        folder: of the worker.
+        address: host:port of the chief.
+        call: what it runs, "package.module:function".
+        arguments: of that function.
+    """
+    (folder / DONE_FILE).unlink(missing_ok=True)
+    return Job(call, folder, arguments, worker_environment(folder.name, address), before="cxr_keras.startup:start_backend")
 
 
 def _watch(oracle: Any, folder: Path, worker: Callable[[int], Job], *, workers: int) -> None:

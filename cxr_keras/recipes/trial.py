@@ -272,7 +272,10 @@ def _told(record: TrialRecord, folder: Path) -> float:
     print(f"trial {record.trial} failed: {record.reason}", flush=True)
     last = [other.status for other in read_records(folder)][-FAILURES_IN_A_ROW:]
     if last == [FAILED] * FAILURES_IN_A_ROW:
-        raise ValueError(f"{FAILURES_IN_A_ROW} trials in a row failed, the last one because: {record.reason}")
+        raise ValueError(
+            f"{FAILURES_IN_A_ROW} trials in a row failed, the last one because: {record.reason}\nIf the space is at fault, mend it and "
+            f"begin a new search with --run DIR; else mend what failed, remove these trials from {folder / TRIALS_FOLDER} and begin again."
+        )
     raise TrialFailed(record.reason)
 
 

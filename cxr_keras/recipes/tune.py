@@ -9,44 +9,37 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_keras.config.loader import flatten, read_config, to_yaml
+from cxr_keras.config.loader import read_config
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.config.tune import Parameter
 from cxr_keras.data.folds import make_folds, read_folds, split_by_group, write_folds
 from cxr_keras.data.manifest import write_manifest
-from cxr_keras.data.sources.phantom import holds_phantoms
-from cxr_keras.recipes.run import announce_phantom, data_provenance, open_run
-from cxr_keras.recipes.search_workers import run_chief
-from cxr_keras.recipes.train import parts_of_split, train
+from cxr_keras.recipes.run import announce_phantom, open_run
+from cxr_keras.recipes.search_results import finish_search
+from cxr_keras.recipes.search_workers import run_chief, worker_job
+from cxr_keras.recipes.train import parts_of_split
 from cxr_keras.recipes.trial import (
     FOLDS_FILE,
     SEARCH_FOLDER,
-    TrialRecord,
     held_out_fold,
     higher_is_better,
-    in_folds,
-    read_records,
     run_trial,
     space_of,
     total_epochs,
     with_settings,
 )
 from cxr_keras.recipes.weights import check_model
-from cxr_keras.reporting import save_figure
-from cxr_keras.reporting.tables import Table, format_value, render_markdown, render_text
-from cxr_keras.reporting.trials import score_name, trials_figure, trials_table
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE, hold_run_directory
-from cxr_keras.runs.files import read_json, write_csv, write_json, write_text
-from cxr_keras.runs.jobs import Engine, Job, Processes, check_ended, start_job
+from cxr_keras.runs.files import write_json
+from cxr_keras.runs.jobs import Engine, Processes, check_ended, start_job
 from cxr_keras.tuning.oracle import make_oracle
 from cxr_keras.tuning.search import open_state, search
-from cxr_keras.tuning.service import parse_address, signs_of_life, worker_environment
+from cxr_keras.tuning.service import parse_address, signs_of_life
 from cxr_keras.tuning.space import hyperparameters_of
 
-BEST_CONFIG = "best.yaml"
-TRIALS_FILE = "trials.csv"
-FINAL_FOLDER = "final"
 WORKERS_FOLDER = "workers"
+WORK = "cxr_keras.recipes.tune:work"
+"""What a worker's interpreter calls."""
 
 
 def tune(config: RunConfig, folder: str | Path, *, workers: int = 1, listen: str | None = None, engine: Engine | None = None) -> RunConfig:
@@ -85,14 +78,14 @@ def tune(config: RunConfig, folder: str | Path, *, workers: int = 1, listen: str
             run_chief(
                 oracle,
                 folder / SEARCH_FOLDER / WORKERS_FOLDER,
-                call="cxr_keras.recipes.tune:work",
+                call=WORK,
                 arguments={"run_directory": str(folder.resolve())},
                 workers=workers,
                 listen=listen,
                 engine=engine,
                 join=f"cxr tune --join HOST:PORT --run {folder.resolve()}",
             )
-        best = _finish(config, folder, manifest, apart)
+        best = finish_search(config, folder, manifest, apart)
         announce_phantom(config, manifest)
         return best
 
@@ -114,14 +107,7 @@ def join(folder: str | Path, address: str, *, name: str) -> None:
     own = folder / SEARCH_FOLDER / WORKERS_FOLDER / name
     if "chief" in name:
         raise ValueError(f"--name is {name!r}; KerasTuner takes a name with `chief` in it for the chief's. Give another.")
-    job = Job(
-        "cxr_keras.recipes.tune:work",
-        own,
-        {"run_directory": str(folder)},
-        worker_environment(name, address),
-        before="cxr_keras.startup:start_backend",
-    )
-    (own / DONE_FILE).unlink(missing_ok=True)
+    job = worker_job(own, address, call=WORK, arguments={"run_directory": str(folder)})
     process = start_job(job, Processes())
     process.wait()
     check_ended(job, process.returncode)
@@ -224,95 +210,3 @@ def _set_test_images_apart(config: RunConfig, folder: Path, manifest: pd.DataFra
         write_folds(path, folds, manifest=usable, seed=config.seed_of_splits)
     read_folds(path, manifest=usable)
     return apart.to_series()
-
-
-def best_of(records: list[TrialRecord], *, higher: bool) -> TrialRecord:
-    """The trial of the best mean among those that ran all folds and epochs; of equals the first.
-
-    Raises:
-        ValueError: there is none.
-    """
-    eligible = [record for record in records if record.eligible]
-    if not eligible:
-        reasons = "; ".join(dict.fromkeys(record.reason for record in records if record.reason))
-        raise ValueError(f"None of {len(records)} trials came to its end{f': {reasons}' if reasons else ''}.")
-    sign = 1 if higher else -1
-    return max(eligible, key=lambda record: (sign * (record.mean or 0.0), -int(record.trial)))
-
-
-def _finish(config: RunConfig, folder: Path, manifest: pd.DataFrame, apart: pd.Series) -> RunConfig:
-    """Write table, figure and best config, and train with it."""
-    section = config.tune
-    assert section is not None
-    records = read_records(folder)
-    best = best_of(records, higher=higher_is_better(section))
-    score = score_name(section.score)
-    found = f"{score} {best.mean:.4f} over {in_folds(best)} in trial {best.trial} of {len(records)}"
-    config_of_best = with_settings(config, best.settings, origin="the best settings").model_copy(
-        update={
-            "name": f"{config.name}-tuned",
-            "description": f"{config.description or config.name}; settings found by a search: {found}",
-            "paper": None,  # its settings are no longer the paper's
-        }
-    )
-    write_text(folder / BEST_CONFIG, to_yaml(config_of_best))
-    write_csv(folder / TRIALS_FILE, trials_frame(records, list(section.space)))
-    usable = manifest[~manifest["image_id"].isin(apart)]
-    provenance = {
-        **data_provenance(usable),
-        "n": f"{len(usable):,} images, {usable['group_id'].nunique():,} patients",
-        "pixels": f"{config.data.image_size[0]}x{config.data.image_size[1]} {config.data.resize}",
-        "epochs": str(total_epochs(config)) if config.classifier is None else "none",
-        "seed": str(config.seed),
-        "weights": config.model.weights or "random",
-    }
-    tables = trials_table(records, best, list(section.space), score=section.score, folds=section.folds, provenance=provenance)
-    kind = "phantoms" if holds_phantoms(manifest) else "images"
-    figure = trials_figure(records, best, list(section.space), score=section.score, title=f"{config.name}: {section.search} search")
-    save_figure(figure, folder / "figures" / "trials.png", svg=True)
-    write_text(folder / "summary.md", f"# {config.name}: search\n\n{render_markdown(tables)}")
-    print(render_text(tables))
-    print(f"Best: {found}. Its settings: {folder / BEST_CONFIG}; `cxr cv {folder / BEST_CONFIG}` runs them.")
-    if section.final_model:
-        print(f"Training with them on the {len(usable):,} {kind} of the search, testing on the {len(apart):,} set apart", flush=True)
-        scores = train(config_of_best, folder / FINAL_FOLDER)
-        parts = pd.Series(read_json(folder / FINAL_FOLDER / "split.json"))
-        if strange := set(parts.index[parts == "test"]) - set(apart):
-            raise ValueError(f"{folder / FINAL_FOLDER} tested on {len(strange)} images that the search has used; remove that folder.")
-        tables.append(_final_table(best, scores, section.score))
-        write_text(folder / "summary.md", f"# {config.name}: search\n\n{render_markdown(tables)}")
-        print(render_text(tables[-1:]))
-    write_json(folder / "tune.json", {"best": best.trial, "score": section.score, "mean": best.mean, "trials": len(records)})
-    print(f"Everything lies in {folder}")
-    return config_of_best
-
-
-def _final_table(best: TrialRecord, scores: Mapping[str, Any], score: str) -> Table:
-    """The best trial's mean, which chose it, beside the score on images that chose nothing."""
-    tested = scores["scores"][score]
-    return Table(
-        "The best settings on images that chose nothing",
-        ("", score_name(score), "images"),
-        (
-            ("mean over the folds that chose them (flatters)", f"{best.mean:.3f}", "of the search"),
-            ("the final model on the images set apart", format_value(tested), f"{scores['n_images']:,}"),
-        ),
-        note="The best of many trials looks better than it is on the images that chose it; the second line has not chosen anything.",
-    )
-
-
-def trials_frame(records: list[TrialRecord], settings: list[str]) -> pd.DataFrame:
-    """One row a trial: its settings, status, scores and time."""
-    rows = []
-    for record in records:
-        row: dict[str, Any] = {"trial": record.trial}
-        row |= {name: _cell(record.settings.get(name)) for name in settings}
-        row |= {"status": record.status, "folds": len(record.scores), "mean": record.mean, "standard_deviation": record.standard_deviation}
-        row |= {"epochs_share": record.epochs, "reason": record.reason, "seconds": record.seconds}
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _cell(value: Any) -> Any:
-    """A setting for a CSV cell: several keys as dotted text, None as empty."""
-    return str(flatten(value)) if isinstance(value, dict) else str(value) if isinstance(value, list | tuple) else value

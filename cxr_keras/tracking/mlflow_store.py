@@ -169,9 +169,11 @@ def _experiment(client: Any, uri: str) -> str:
     place = None
     if uri.startswith(SCHEME):
         place = (Path(uri.removeprefix(SCHEME)).absolute().parent / ARTIFACTS).as_uri()
+    from mlflow.exceptions import MlflowException
+
     try:
         return client.create_experiment(EXPERIMENT, artifact_location=place)
-    except Exception:
+    except MlflowException:
         if (made_meanwhile := client.get_experiment_by_name(EXPERIMENT)) is not None:
             return made_meanwhile.experiment_id
         raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,11 @@ class _Durable:
     A new class of oracle takes it as its first base.
     """
 
-    failure: OSError | None = None
-    """Why the state could not be written, where `serves` is set."""
+    failure: Exception | None = None
+    """What a request has met, where `serves` is set."""
 
     serves = False
-    """Whether requests come from other processes. An error then must not leave KerasTuner's lock behind, so it is kept in `failure`."""
+    """Whether requests come from other processes. An error would then leave KerasTuner's lock behind, so it is kept in `failure`."""
 
     @property
     def state_path(self) -> Path:
@@ -38,12 +40,8 @@ class _Durable:
 
     def save(self) -> None:
         """Write oracle and trials."""
-        try:
+        with self._kept_where_serving():
             write_json(self.state_path, {"oracle": self.get_state(), "trials": [trial.get_state() for trial in self.trials.values()]})
-        except OSError as error:
-            if not self.serves:
-                raise
-            self.failure = error
 
     def _save_trial(self, trial: Trial) -> None:
         """Trials are written with the oracle."""
@@ -64,18 +62,38 @@ class _Durable:
     @keras_tuner.synchronized
     def create_trial(self, tuner_id: str) -> Trial:
         """Give out a trial, or say that there is none."""
-        trial = super().create_trial(tuner_id)
-        self.exhausted = self.exhausted or trial.status == "STOPPED"
-        return trial
+        with self._kept_where_serving():
+            trial = super().create_trial(tuner_id)
+            self.exhausted = self.exhausted or trial.status == "STOPPED"
+            return trial
+        return Trial(self.hyperparameters.copy(), trial_id="none", status="STOPPED")
+
+    @keras_tuner.synchronized
+    def update_trial(self, trial_id: str, metrics: dict[str, Any], step: int = 0) -> Trial:
+        """Record a trial's score."""
+        with self._kept_where_serving():
+            return super().update_trial(trial_id, metrics, step)
+        return Trial(self.hyperparameters.copy(), trial_id=trial_id, status="STOPPED")
 
     @keras_tuner.synchronized
     def end_trial(self, trial: Trial) -> None:
         """Record the end of a trial, once; a worker that was given up may come back with one that another has ended."""
-        if trial.trial_id in self.end_order:
+        if trial.trial_id in self.end_order or trial.trial_id not in self.trials:
             self.ongoing_trials = {name: other for name, other in self.ongoing_trials.items() if other.trial_id != trial.trial_id}
             return
-        super().end_trial(trial)
-        self.save()  # the trial is taken from the running ones after KerasTuner's own save
+        with self._kept_where_serving():
+            super().end_trial(trial)
+            self.save()  # the trial is taken from the running ones after KerasTuner's own save
+
+    @contextlib.contextmanager
+    def _kept_where_serving(self) -> Iterator[None]:
+        """Keep an error in `failure` instead of raising it, where requests come from other processes."""
+        try:
+            yield
+        except Exception as error:
+            if not self.serves:
+                raise
+            self.failure = error
 
     @keras_tuner.synchronized
     def give_up_worker(self, name: str) -> str | None:

@@ -115,9 +115,13 @@ class LostWorkers:
         self.last_new: dict[str, tuple[bytes, float]] = {}
 
     def found(self) -> list[str]:
-        """Names of the workers that are lost now; each is told once, and its sign removed."""
-        lost = []
-        for path in sorted(self.folder.glob("*.json")):
+        """Names of the workers that are gone now, those that took their sign with them at once; each is told once, and its sign removed."""
+        # Those with a dot in front are being written.
+        signs = {path.stem: path for path in sorted(self.folder.glob("*.json")) if not path.name.startswith(".")}
+        lost = [name for name in self.last_new if name not in signs]
+        for name in lost:
+            del self.last_new[name]
+        for path in signs.values():
             try:
                 sign = path.read_bytes()
             except FileNotFoundError:

@@ -1,4 +1,8 @@
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from cxr_keras.config.loader import load_config
 from cxr_keras.recipes.trial import with_settings
@@ -62,6 +66,13 @@ def test_a_setting_is_tried_with_what_enables_it():
             "cross_validation.validation=0.1",
         )
     )
+
+
+def test_the_example_of_the_documentation_can_be_searched():
+    text = (Path(__file__).parents[2] / "docs" / "tune.md").read_text()
+    [example] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    section = yaml.safe_load(example)["tune"]
+    check_search(load_config("efficientnet_b0", [f"tune={section}", "split.validation=0.1", "cross_validation.validation=0.1"]))
 
 
 def test_what_no_search_can_do_is_refused():

@@ -154,6 +154,31 @@ def test_a_lost_worker_is_told_once(tmp_path, monkeypatch):
     assert lost.found() == []
     clock[0] = 9.5
     assert lost.found() == ["gone"] and lost.found() == []
+    with signs_of_life(tmp_path, "interrupted"):
+        while not (tmp_path / "interrupted.json").exists():
+            pass
+        assert lost.found() == []
+    assert lost.found() == ["interrupted"] and lost.found() == []  # at once: it may have left a trial
+
+
+def test_an_error_in_the_chief_is_kept_and_leaves_no_lock_behind(tmp_path, monkeypatch):
+    chief = oracle("random")
+    open_state(chief, tmp_path / "chief")
+
+    def breaks(trial_id):
+        raise ArithmeticError("no proposal")
+
+    monkeypatch.setattr(chief, "populate_space", breaks)
+    with pytest.raises(ArithmeticError):
+        oracle_alone = oracle("random")
+        monkeypatch.setattr(oracle_alone, "populate_space", breaks)
+        search(oracle_alone, tmp_path / "alone", run_to({}))
+    with serve(chief, f"{LOOPBACK}:0") as address:
+        for name, value in worker_environment("worker-0", address).items():
+            monkeypatch.setenv(name, value)
+        search(oracle("random"), tmp_path / "chief", run_to({}))  # the worker is told that there is no more
+        assert isinstance(chief.failure, ArithmeticError)
+        assert chief.give_up_worker("worker-0") is None  # it would wait for the lock for ever
 
 
 @pytest.mark.parametrize("address", ["7777", "host:", "host:port", "host:70000", ":7777"])

@@ -32,6 +32,9 @@ class DataSection(Section):
     clahe: float | None = Field(None, gt=0, description="clip limit of contrast-limited adaptive histogram equalisation")
     batch_size: int = Field(32, ge=1, description="images a training step")
     on_bad_files: Literal["refuse", "skip"] = "refuse"
+    official_parts: tuple[Literal["train", "val", "test"], ...] = Field(
+        (), description="only images of these parts of the source's own split, e.g. [train, val] while choosing settings; default all"
+    )
     at_most_per_class: dict[str, int] = Field(default_factory=dict, description="class to number of images kept, drawn by patient")
     permute_labels: bool = Field(False, description="negative control: labels exchanged between patients")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from cxr_keras.data.manifest import manifest_digest
+from cxr_keras.data.manifest import manifest_digest, require_official_split
 from cxr_keras.runs.files import read_json, write_json
 
 FILE_FORMAT = 1
@@ -206,13 +206,7 @@ def official_split(manifest: pd.DataFrame) -> pd.Series:
     Raises:
         ValueError: images without an official split, a part without a class, or a group in both parts.
     """
-    without = manifest.loc[manifest["split"] == "", "source"].value_counts()
-    if len(without):
-        listed = ", ".join(f"{count} of {source}" for source, count in without.items())
-        raise ValueError(
-            f"split: official needs train, val or test for every image; {listed} have none. Leave that source out, or "
-            "choose a split by fractions."
-        )
+    require_official_split(manifest, "split: official", remedy="choose a split by fractions")
     parts = pd.Series([OFFICIAL_PARTS[split] for split in manifest["split"]], index=manifest["image_id"].to_list(), name="part")
     assert_no_shared_group(manifest, parts)
     _require_classes(manifest, parts, expected=["train", "test"])

@@ -153,3 +153,20 @@ def select_images(manifest: pd.DataFrame, image_ids: pd.Series | pd.Index | list
     if len(unknown):
         raise ValueError(f"manifest: {len(unknown)} images are not in it: {_some(unknown)}.")
     return table.loc[list(image_ids)].reset_index(drop=True)
+
+
+def require_official_split(manifest: pd.DataFrame, setting: str, *, remedy: str) -> None:
+    """Check that the source of every image has put it into a part.
+
+    Args:
+        manifest: all images; column `split` is empty where a source has no split of its own.
+        setting: what needs it, for the message.
+        remedy: what may be done instead of leaving the source out.
+
+    Raises:
+        ValueError: some images lie in no part.
+    """
+    without = manifest.loc[manifest["split"] == "", "source"].value_counts()
+    if len(without):
+        listed = ", ".join(f"{count} of {source}" for source, count in without.items())
+        raise ValueError(f"{setting} needs train, val or test for every image; {listed} have none. Leave that source out, or {remedy}.")

@@ -1,11 +1,13 @@
-"""Fewer images of a class, drawn patient by patient."""
+"""Fewer images: those of some official parts, or of a class so many, drawn patient by patient."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+
+from cxr_keras.data.manifest import require_official_split
 
 
 def subsample_by_group(manifest: pd.DataFrame, at_most: Mapping[str, int], *, seed: int) -> pd.DataFrame:
@@ -39,3 +41,26 @@ def subsample_by_group(manifest: pd.DataFrame, at_most: Mapping[str, int], *, se
             kept.append(group)
             left = {name: room - row[name] for name, room in left.items()}
     return manifest[manifest["group_id"].isin(kept)].reset_index(drop=True)
+
+
+def keep_official_parts(manifest: pd.DataFrame, parts: Sequence[str]) -> pd.DataFrame:
+    """Keep the images that the source's own split puts into some of its parts.
+
+    Whoever chooses settings on the images of train and val alone has not read a label of the official test.
+
+    Args:
+        manifest: all images; column `split` says train, val, test, or nothing where a source has no split of its own.
+        parts: the parts to keep.
+
+    Returns:
+        The kept rows in their former order.
+
+    Raises:
+        ValueError: some images have no official split, or none lies in these parts.
+    """
+    require_official_split(manifest, "data.official_parts", remedy="leave the setting out")
+    kept = manifest[manifest["split"].isin(parts)]
+    if kept.empty:
+        found = ", ".join(f"{count} in {part}" for part, count in manifest["split"].value_counts().items())
+        raise ValueError(f"data.official_parts is {list(parts)}, in which no image lies; found: {found}.")
+    return kept.reset_index(drop=True)

@@ -14,7 +14,7 @@ from cxr_keras.data.labels import permute_labels
 from cxr_keras.data.manifest import read_manifest, write_manifest
 from cxr_keras.data.phantom import generate_phantom
 from cxr_keras.data.sources import build_manifest
-from cxr_keras.data.subsample import subsample_by_group
+from cxr_keras.data.subsample import keep_official_parts, subsample_by_group
 from cxr_keras.runs.directory import IDENTITY_FILE
 from cxr_keras.runs.files import write_csv
 
@@ -22,7 +22,7 @@ BAD_FILES = "bad_files.csv"
 
 
 def manifest_of(data: DataSection, *, seed: int) -> pd.DataFrame:
-    """Read or build the manifest that the config names, with its subsampling and label permutation applied.
+    """Read or build the manifest that the config names, with its choice of images and label permutation applied.
 
     Args:
         data: the config's data section.
@@ -50,6 +50,8 @@ def manifest_of(data: DataSection, *, seed: int) -> pd.DataFrame:
             "This config names no images. Give them with data.sources=[kermany:/path/to/chest_xray], with data.manifest=FILE made by "
             "`cxr data build`, or try the phantoms with --sample."
         )
+    if data.official_parts:
+        manifest = keep_official_parts(manifest, data.official_parts)
     if data.at_most_per_class:
         manifest = subsample_by_group(manifest, data.at_most_per_class, seed=seed)
     if data.permute_labels:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_keras.data.subsample import subsample_by_group
+from cxr_keras.data.subsample import keep_official_parts, subsample_by_group
 
 
 def manifest(sizes):
@@ -31,3 +31,19 @@ def test_unknown_classes_and_empty_limits_are_refused():
         subsample_by_group(manifest([1, 1]), {"covid19": 3}, seed=0)
     with pytest.raises(ValueError, match="of normal is below 1"):
         subsample_by_group(manifest([1, 1]), {"normal": 0}, seed=0)
+
+
+def with_splits(splits):
+    return manifest([1] * len(splits)).assign(split=splits, source="kermany")
+
+
+def test_official_parts_keep_their_images_in_order():
+    table = with_splits(["train", "test", "val", "test", "train"])
+    assert keep_official_parts(table, ("train", "val"))["image_id"].tolist() == ["0-0", "2-0", "4-0"]
+
+
+def test_official_parts_of_images_without_them_or_of_none_are_refused():
+    with pytest.raises(ValueError, match="official_parts needs train, val or test for every image; 1 of kermany have none"):
+        keep_official_parts(with_splits(["train", ""]), ("train",))
+    with pytest.raises(ValueError, match=r"is \['val'\], in which no image lies; found: 2 in train, 1 in test"):
+        keep_official_parts(with_splits(["train", "train", "test"]), ("val",))

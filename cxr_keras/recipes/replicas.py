@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from cxr_keras.config.schema import RunConfig
-from cxr_keras.training.fit import Devices, OneDevice
+from cxr_keras.training.devices import Devices, OneDevice
 
 
 def check_distribution(config: RunConfig) -> None:
@@ -51,7 +51,7 @@ def check_batch(size: int, devices: Devices) -> None:
 
 
 class Replicas:
-    """All GPUs of this process, or without any its CPU devices, each with a copy of the model; see `training.fit.Devices`.
+    """All GPUs of this process, or without any its CPU devices, each with a copy of the model; see `training.devices.Devices`.
 
     Batch normalisation uses the statistics of each device's own share, and the moving statistics are the means over devices. Dropout draws
     the same pattern on every device.

@@ -9,27 +9,22 @@ repeated ones and may lose the last.
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import os
 import re
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from cxr_keras.runs.directory import DONE_FILE
-from cxr_keras.runs.failures import INTERRUPTED, PROGRAM_ERROR, USER_ERROR
-from cxr_keras.runs.jobs import JOB_FILE, Job, job_command, thread_variables, usable_cores
-
-LOG_FILE = "job.log"
+from cxr_keras.runs.failures import INTERRUPTED, PROGRAM_ERROR
+from cxr_keras.runs.jobs import JOB_FILE, Job, thread_variables, usable_cores
+from cxr_keras.runs.ray_node import LOG_FILE, JobKilled, run_on_this_node, version_here, wait_for
 
 RETRIES = 3
 """How often a job is run again after its worker, its node or its process was killed."""
@@ -37,23 +32,12 @@ RETRIES = 3
 PASSED_ON = ("CXR_", "KERAS_", "TF_", "XLA_", "OMP_", "OPENBLAS_", "MKL_")
 """Beginnings of the variables that a job gets from this process on whatever node it runs."""
 
-SECONDS_FOR_A_FILE_TO_APPEAR = 60.0
-"""How long a shared file system may take to show a file of another node (NFS looks into a folder again after 30 s)."""
-
 SECONDS_TO_REACH_THE_CLUSTER = 10.0
 
 LONGEST_TEMPORARY_FOLDER = 40
 """Characters; Ray's sockets lie below it, and the system allows their paths 107."""
 
 _TOKEN_VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-
-
-class JobKilled(Exception):
-    """A signal ended the process of a job; the task is tried again."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class RayTasks:
@@ -121,7 +105,11 @@ class RayTasks:
         )
         output = _Output(folder / LOG_FILE)
         reference = task.remote(
-            str(folder), (folder / JOB_FILE).read_text(), thread_variables(cores) | passed | job.environment, str(Path.cwd()), _version()
+            str(folder),
+            (folder / JOB_FILE).read_text(),
+            thread_variables(cores) | passed | job.environment,
+            str(Path.cwd()),
+            version_here(),
         )
         self._running[reference] = output
         return reference
@@ -165,7 +153,7 @@ class RayTasks:
         if message:
             print(f"cxr: {message}", file=sys.stderr, flush=True)
         if code == 0:
-            _wait_for(folder / DONE_FILE)
+            wait_for(folder / DONE_FILE)
         return code
 
     def _connect(self) -> None:
@@ -175,7 +163,7 @@ class RayTasks:
             ValueError: there is no cluster at the address.
         """
         if "ray" in sys.modules and sys.modules["ray"].is_initialized():
-            self._task = sys.modules["ray"].remote(_run_here)
+            self._task = sys.modules["ray"].remote(run_on_this_node)
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         own = self.address is None
@@ -209,7 +197,7 @@ class RayTasks:
                 f"--address {self.address}: no Ray cluster answers there ({error}). Does `ray status` on its head node show one?"
             ) from error
         self._started = True
-        self._task = ray.remote(_run_here)
+        self._task = ray.remote(run_on_this_node)
 
 
 def cores_of_a_job(nodes: Iterable[tuple[int, int]], *, jobs: int) -> int:
@@ -252,11 +240,6 @@ def _check_reachable(address: str | None) -> None:
         raise ValueError(f"--address {address}: nothing answers there ({error}). Does `ray status` on that node show a cluster?") from error
 
 
-def _version() -> str:
-    """The version of this package."""
-    return importlib.metadata.version("cxr-keras")
-
-
 class _Output:
     """Prints what is appended to a file."""
 
@@ -273,70 +256,3 @@ class _Output:
             self.shown += len(new)
             sys.stderr.write(new.decode("utf-8", errors="replace"))
             sys.stderr.flush()
-
-
-def _wait_for(path: Path) -> bool:
-    """Whether a file that another node has written appears; listing its folder makes a network file system look again."""
-    last = time.monotonic() + SECONDS_FOR_A_FILE_TO_APPEAR
-    while path.name not in (os.listdir(path.parent) if path.parent.is_dir() else []):
-        if time.monotonic() > last:
-            return False
-        time.sleep(0.5)
-    return True
-
-
-def _run_here(folder: str, job: str, environment: dict[str, str], working_folder: str, version: str) -> tuple[int, str]:
-    """Run a job on the node where Ray calls this.
-
-    Args:
-        folder: the job's folder, absolute.
-        job: what stands in its `job.json`, to know that this node sees the same folder.
-        environment: variables put over those of the Ray worker.
-        working_folder: where the command was started; paths in settings may be relative to it.
-        version: of this package where the command was started.
-
-    Returns:
-        The job's exit code, and a message where this function has refused to start it.
-
-    Raises:
-        JobKilled: a signal ended the job's process.
-    """
-    if refusal := _refusal(Path(folder), job, Path(working_folder), version):
-        return USER_ERROR, refusal
-    with open(Path(folder) / LOG_FILE, "ab") as log:
-        process = subprocess.Popen(
-            job_command(Path(folder)),
-            cwd=working_folder,
-            env=os.environ | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        code = None
-        asked = False
-        while code is None:
-            try:
-                code = process.wait(timeout=0.2)
-            except subprocess.TimeoutExpired:
-                continue
-            except KeyboardInterrupt:  # the task was cancelled
-                asked = True
-                process.send_signal(signal.SIGINT)
-    if asked:
-        return INTERRUPTED, ""
-    if code < 0:
-        raise JobKilled(-code)
-    return code, ""
-
-
-def _refusal(folder: Path, job: str, working_folder: Path, version: str) -> str:
-    """Why a job cannot run on this node, in words; empty if it can."""
-    where = f"The Ray node {os.uname().nodename}"
-    remedy = "All nodes must have the run directory, the images and the folder of the command at the same path of a shared file system."
-    if not _wait_for(folder / JOB_FILE) or (folder / JOB_FILE).read_text() != job:
-        return f"{where} does not see {folder / JOB_FILE} as this machine does. {remedy}"
-    if not working_folder.is_dir():
-        return f"{where} has no folder {working_folder}, where the command was started. {remedy}"
-    if version != _version():
-        return f"{where} has cxr-keras {_version()}, this machine {version}. Install the same version on all nodes."
-    return ""

@@ -5,12 +5,11 @@ It knows phases, datasets and a model with named layers, and nothing of papers, 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,6 +21,7 @@ from cxr_keras.training.batch_norm import calibrate_batch_norm, set_trainable
 from cxr_keras.training.best_epoch import BestEpoch
 from cxr_keras.training.callbacks import EpochEnd, EpochRate
 from cxr_keras.training.checkpoint import TrainingState, load_state, restore_variables, save_state
+from cxr_keras.training.devices import Devices, OneDevice
 from cxr_keras.training.schedules import EPOCH_RATES, make_optimizer
 from cxr_keras.training.strategies import Phase
 
@@ -67,45 +67,6 @@ class FitSettings:
     jit_compile: bool = False
     calibrate_batch_norm: bool = False
     checkpoint_seconds: float = 30.0
-
-
-class Devices(Protocol):
-    """What a training runs on, as far as the fit engine must know."""
-
-    count: int
-
-    def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Where models that are trained, and their optimizers, are made."""
-
-    def share(self, batches: Any) -> Any:
-        """Give what `fit` takes: the batches themselves, or split among the devices."""
-
-    def prepare(self, model: keras.Model) -> None:
-        """Make a compiled model ready for `fit`."""
-
-    def scored(self, model: keras.Model) -> keras.Model:
-        """Give what predicts the validation part: the model's own layers up to `probabilities`."""
-
-
-class OneDevice:
-    """One device, Keras's own way."""
-
-    count = 1
-
-    def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Nowhere special."""
-        return contextlib.nullcontext()
-
-    def share(self, batches: Any) -> Any:
-        """Give the batches as they are."""
-        return batches
-
-    def prepare(self, model: keras.Model) -> None:
-        """Leave the model as it is."""
-
-    def scored(self, model: keras.Model) -> keras.Model:
-        """Give the model itself, or one of the same layers without auxiliary outputs."""
-        return models_zoo.prediction_model(model)
 
 
 def run_phases(

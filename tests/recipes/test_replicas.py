@@ -22,7 +22,8 @@ import keras, numpy as np, pandas as pd, tensorflow as tf
 import models_zoo
 from cxr_keras.recipes.replicas import Replicas
 from cxr_keras.training.display import TrainingDisplay
-from cxr_keras.training.fit import FitSettings, OneDevice, TrainingData, run_phases
+from cxr_keras.training.devices import OneDevice
+from cxr_keras.training.fit import FitSettings, TrainingData, run_phases
 from cxr_keras.training.strategies import Optimizer, Phase
 from cxr_keras.training.validation import predict_from_logits
 

@@ -13,7 +13,8 @@ import pytest
 from cxr_keras.runs.failures import NO_SPACE, USER_ERROR
 from cxr_keras.runs.files import read_json
 from cxr_keras.runs.jobs import Job, JobFailed, run_jobs
-from cxr_keras.runs.ray_jobs import RETRIES, RayTasks, _refusal, _version, cores_of_a_job
+from cxr_keras.runs.ray_jobs import RETRIES, RayTasks, cores_of_a_job
+from cxr_keras.runs.ray_node import refusal_here, version_here
 
 pytest.importorskip("ray")
 
@@ -186,10 +187,10 @@ def test_cores_are_shared_so_that_as_many_jobs_fit_as_are_wanted():
 
 
 def test_a_node_that_sees_other_files_or_versions_refuses(tmp_path, monkeypatch):
-    monkeypatch.setattr("cxr_keras.runs.ray_jobs.SECONDS_FOR_A_FILE_TO_APPEAR", 0.0)
-    assert "does not see" in _refusal(tmp_path / "fold-0", "{}", tmp_path, _version())
+    monkeypatch.setattr("cxr_keras.runs.ray_node.SECONDS_FOR_A_FILE_TO_APPEAR", 0.0)
+    assert "does not see" in refusal_here(tmp_path / "fold-0", "{}", tmp_path, version_here())
     (tmp_path / "job.json").write_text("{}")
-    assert "does not see" in _refusal(tmp_path, '{"other": 1}', tmp_path, _version())
-    assert "has no folder" in _refusal(tmp_path, "{}", tmp_path / "none", _version())
-    assert "Install the same version" in _refusal(tmp_path, "{}", tmp_path, "0.0.1")
-    assert _refusal(tmp_path, "{}", tmp_path, _version()) == ""
+    assert "does not see" in refusal_here(tmp_path, '{"other": 1}', tmp_path, version_here())
+    assert "has no folder" in refusal_here(tmp_path, "{}", tmp_path / "none", version_here())
+    assert "Install the same version" in refusal_here(tmp_path, "{}", tmp_path, "0.0.1")
+    assert refusal_here(tmp_path, "{}", tmp_path, version_here()) == ""

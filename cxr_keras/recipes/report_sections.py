@@ -113,11 +113,9 @@ def warnings_of(run: FinishedRun, manifest: pd.DataFrame) -> list[str]:
         found.append("Optimistic: images that chose the number of epochs are scored again.")
     if unknown := patients_unknown(manifest):
         found.append(f"Patients are unknown in {', '.join(unknown)}: patient overlap not excluded.")
-    sources = manifest.groupby("label")["source"].agg(set)
-    if manifest["source"].nunique() > 1 and (alone := [name for name, where in sources.items() if len(where) == 1]):
-        found.append(
-            f"Every image of {', '.join(alone)} comes from one source only, so a network can tell the source instead of the disease."
-        )
+    if told := told_by_source(manifest):
+        listed = "; ".join(f"{', '.join(names)} only from {source}" for source, names in told.items())
+        found.append(f"Classes come from different sources ({listed}), so a network can tell the source instead of the disease.")
     if skipped := run.provenance.get("bad files skipped"):
         found.append(f"{skipped} files were bad and left out.")
     note = run.folder / "test_reading.json"
@@ -127,14 +125,32 @@ def warnings_of(run: FinishedRun, manifest: pd.DataFrame) -> list[str]:
     return found
 
 
+def told_by_source(manifest: pd.DataFrame) -> dict[str, list[str]]:
+    """Classes that the source of an image gives away.
+
+    Args:
+        manifest: columns label and source.
+
+    Returns:
+        Each source that is the only one of some classes, with these classes by name; empty where all images are of one source.
+    """
+    if manifest["source"].nunique() < 2:
+        return {}
+    found: dict[str, list[str]] = {}
+    for name, where in manifest.groupby("label")["source"].agg(set).items():
+        if len(where) == 1:
+            found.setdefault(next(iter(where)), []).append(str(name))
+    return found
+
+
 def data_section(run: FinishedRun, manifest: pd.DataFrame) -> Section:
     """Files read, left out and shared, and how many images and patients of each class lie in which part."""
     copies, bad = count_copies(manifest), pd.read_csv(run.folder / BAD_FILES)
     points = [
         f"{len(manifest) + len(bad):,} files read, {len(bad):,} bad, {len(manifest):,} used, of "
         f"{manifest['group_id'].nunique():,} patients.",
-        f"{copies['files']:,} files are identical to others, in {copies['groups']:,} groups; {copies['across_patients']:,} of these groups "
-        "join several patients, who are then dealt as one.",
+        f"{copies['files']:,} files are identical to others, in {copies['groups']:,} groups; groups that join several patients, who are then "
+        f"dealt as one: {copies['across_patients']:,}.",
     ]
     classes = class_order(manifest["label"])
     rows = []

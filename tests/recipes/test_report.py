@@ -9,9 +9,11 @@ from html.parser import HTMLParser
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from cxr_keras.recipes.report import MOST_BYTES, render_within, report
+from cxr_keras.recipes.report_sections import told_by_source
 from cxr_keras.reporting.sections import Picture, Section
 
 
@@ -101,3 +103,10 @@ def test_pictures_that_make_a_page_too_large_give_way_and_are_counted():
     page = render_within(sections, title="t", most=900_000)
     assert page.count("<img") == 2 and "Left out for size: 1 pictures." in page
     assert render_within(sections, title="t").count("<img") == 3 and "Left out" not in render_within(sections, title="t")
+
+
+def test_classes_of_one_source_each_are_told_by_it():
+    rows = [("normal", "kermany"), ("viral", "kermany"), ("viral", "nih"), ("covid19", "ieee8023"), ("bacterial", "kermany")]
+    manifest = pd.DataFrame(rows, columns=["label", "source"])
+    assert told_by_source(manifest) == {"kermany": ["bacterial", "normal"], "ieee8023": ["covid19"]}
+    assert told_by_source(manifest[manifest["source"] == "kermany"]) == {}

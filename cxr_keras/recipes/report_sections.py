@@ -149,8 +149,8 @@ def data_section(run: FinishedRun, manifest: pd.DataFrame) -> Section:
     points = [
         f"{len(manifest) + len(bad):,} files read, {len(bad):,} bad, {len(manifest):,} used, of "
         f"{manifest['group_id'].nunique():,} patients.",
-        f"{copies['files']:,} files are identical to others, in {copies['groups']:,} groups; {copies['across_patients']:,} of them hold images "
-        "of several patients, who are then dealt as one.",
+        f"{copies['files']:,} files are identical to others, in {copies['groups']:,} groups; {copies['across_patients']:,} of them hold "
+        "images of several patients, who are then dealt as one.",
     ]
     classes = class_order(manifest["label"])
     rows = []

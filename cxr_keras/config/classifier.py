@@ -17,6 +17,9 @@ class ClassifierSection(Section):
     layer: Literal["features", "pooled", "embedding"] = Field(
         "features", description="the base's output, flattened; pooled, where the head begins by pooling; or what the last layer reads"
     )
+    engine: Literal["keras", "openvino"] = Field(
+        "keras", description="what runs the network over the images; openvino is faster on a processor (extra `openvino`)"
+    )
     grid: tuple[float, ...] | None = Field(
         None, description="values tried of the tuned parameter: C, or the number of neighbours; default 1e-4 to 1e2, or 1 to 51"
     )

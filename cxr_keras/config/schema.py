@@ -189,6 +189,8 @@ class RunConfig(Section):
         faults = without_effect(self.model_dump(mode="json"), defaults)
         if self.split.kind == "official_halves":
             faults.append("split.kind=official_halves (half of the test folder would choose an epoch, and there are none; take official)")
+        if self.classifier.engine == "openvino" and self.training.precision == "mixed_float16":
+            raise ValueError("classifier.engine=openvino computes in float32 or mixed_bfloat16; set training.precision to one of them")
         if faults:
             raise ValueError(f"a classifier on stored features makes no use of {'; '.join(faults)}. Leave them out.")
         return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 import pandas as pd
 
+from cxr_keras.features.engines import Forward, describe_engine, open_engine
 from cxr_keras.features.shards import index_is_current, write_index, write_shard
 from cxr_keras.features.store import (
     FORMAT,
@@ -66,16 +66,19 @@ def layer_model(model: keras.Model, layer: str) -> keras.Model:
     return keras.Model(model.inputs[0], model.get_layer(layer).output, name=f"{model.name}_{layer}")
 
 
-def describe_model(model: keras.Model, layer: str) -> dict[str, Any]:
+def describe_model(model: keras.Model, layer: str, *, engine: str = "keras", precision: str | None = None) -> dict[str, Any]:
     """Say everything about a model that decides the numbers in `layer`; for the settings of a store.
 
     Args:
         model: a model of `models_zoo` with its weights.
         layer: one of `LAYERS`.
+        engine: what will run it, see `cxr_keras.features.engines`.
+        precision: of OpenVINO, `engines.OPENVINO_PRECISIONS`; Keras takes that of the model's layers.
 
     Returns:
         Plain values: `layer`, `dimensions`, `image_size`, `weights_sha256` over all arrays before `layer` in their order with their names,
-        `layers_sha256` over the layers' kinds and settings, `precision`, `keras` and `backend` with their versions, `device`.
+        `layers_sha256` over the layers' kinds and settings, `precision`, `keras` and `backend` with their versions, `device`, and `engine`
+        where it is not Keras.
 
     Raises:
         ValueError: as in `layer_model`.
@@ -92,24 +95,17 @@ def describe_model(model: keras.Model, layer: str) -> dict[str, Any]:
             # The layer's own name is left out: Keras numbers unnamed layers on and on within a process.
             weights.update(f"{len(kinds)} {type(each).__name__} {weight.name} {array.dtype} {array.shape}\n".encode())
             weights.update(array.data)
-    backend = keras.backend.backend()
-    devices = keras.distribution.list_devices()
     return {
         "layer": layer,
         "dimensions": int(np.prod(part.outputs[0].shape[1:])),
         "image_size": list(part.inputs[0].shape[1:3]),
         "weights_sha256": weights.hexdigest(),
         "layers_sha256": hashlib.sha256(json.dumps(kinds, sort_keys=True).encode()).hexdigest(),
-        "precision": model.get_layer(layer).dtype_policy.name,
-        "keras": _minor(keras.__version__),
-        "backend": f"{backend} {_minor(importlib.import_module(backend).__version__)}",
-        "device": "gpu" if any(device.startswith("gpu") for device in devices) else "cpu",
+        "precision": precision if engine != "keras" else model.get_layer(layer).dtype_policy.name,
+        "keras": ".".join(keras.__version__.split(".")[:2]),
+        **describe_engine(engine),
         "format": FORMAT,
     }
-
-
-def _minor(version: str) -> str:
-    return ".".join(version.split(".")[:2])
 
 
 def extract_rows(
@@ -131,7 +127,8 @@ def extract_rows(
         batches_of: gives the pictures at these positions of `wanted` (int64, in the order given) as batches of `BATCH_SIZE`, the
             last one smaller; each float32 (b, h, w, 1) in [0, 255].
         root: the folder of all stores.
-        settings: `describe_model(model, layer)` and whatever decides about the pixels and the architecture.
+        settings: `describe_model(model, layer)` and whatever decides about the pixels and the architecture; its `engine` and `precision`
+            say what runs the network.
         variation: how the copies are made; needed if there are any.
         show_progress: whether to show how far it is.
 
@@ -159,7 +156,13 @@ def extract_rows(
             missing = unique[~found]
             check_disk_space(store.folder, rows=len(missing), dimensions=store.dimensions)
             if len(missing):
-                steps = _fill(store, layer_model(model, settings["layer"]), missing, batches_of(missing.index.to_numpy(np.int64)))
+                forward = open_engine(
+                    layer_model(model, settings["layer"]),
+                    settings.get("engine", "keras"),
+                    precision=settings["precision"],
+                    batch_size=BATCH_SIZE,
+                )
+                steps = _fill(store, forward, missing, batches_of(missing.index.to_numpy(np.int64)))
                 for _ in track(steps, total=len(missing), description="features") if show_progress else steps:
                     pass
             store = open_store(root, settings, variation=variation)
@@ -172,7 +175,7 @@ def extract_rows(
     return with_counts(store, reused=int(found.sum()), wanted=len(unique))
 
 
-def _fill(store: FeatureStore, part: keras.Model, missing: pd.DataFrame, batches: Iterable[Any]) -> Iterator[None]:
+def _fill(store: FeatureStore, forward: Forward, missing: pd.DataFrame, batches: Iterable[Any]) -> Iterator[None]:
     """Compute and write shard after shard, yielding once an image."""
     row_bytes = 4 * store.dimensions
     # Whole batches, so that a continued extraction forms the same batches as an unbroken one.
@@ -183,12 +186,12 @@ def _fill(store: FeatureStore, part: keras.Model, missing: pd.DataFrame, batches
         with write_shard(next(paths), rows, settings=store.settings, variation=store.variation) as features:
             for start in range(0, len(rows), BATCH_SIZE):
                 image_ids = rows["image_id"].iloc[start : start + BATCH_SIZE]
-                values = _compute(part, next(source, ()), image_ids)
+                values = _compute(forward, next(source, ()), image_ids, precision=store.settings["precision"])
                 features[start : start + len(values)] = values
                 yield from (None for _ in image_ids)
 
 
-def _compute(part: keras.Model, batch: Any, image_ids: pd.Series) -> np.ndarray:
+def _compute(forward: Forward, batch: Any, image_ids: pd.Series, *, precision: str) -> np.ndarray:
     """Run the network on one batch, filled up to the usual size; float32 (b, d).
 
     Raises:
@@ -202,11 +205,11 @@ def _compute(part: keras.Model, batch: Any, image_ids: pd.Series) -> np.ndarray:
     count = len(images)
     if count < BATCH_SIZE:
         images = np.concatenate([images, np.zeros((BATCH_SIZE - count, *images.shape[1:]), np.float32)])
-    values = np.asarray(part.predict_on_batch(images))[:count].astype(np.float32).reshape(count, -1)
+    values = np.asarray(forward(images))[:count].astype(np.float32).reshape(count, -1)
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise ValueError(
-            f"the features of {image_ids.iloc[int(bad.argmax())]!r} are not finite in {part.layers[-1].dtype_policy.name}: "
+            f"the features of {image_ids.iloc[int(bad.argmax())]!r} are not finite in {precision}: "
             "check the weights, or compute in float32."
         )
     return values

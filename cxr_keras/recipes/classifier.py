@@ -12,6 +12,7 @@ import pandas as pd
 from cxr_keras.config.loader import read_config
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.manifest import read_manifest
+from cxr_keras.features.engines import check_engine
 from cxr_keras.features.inner_folds import grouped_splits
 from cxr_keras.recipes.classifier_files import base_folder, is_prepared, remove_intermediate
 from cxr_keras.recipes.classifier_fold import GRID_FILE, search_settings
@@ -26,10 +27,11 @@ from cxr_keras.runs.jobs import Job
 
 
 def check_classifier(config: RunConfig) -> None:
-    """Raise ValueError for settings of a classifier that cannot be, or of its network that change nothing, before any image is read."""
+    """Raise ValueError for a classifier or an engine that cannot be, or settings that change nothing, before any image is read."""
     if config.classifier is None:
         return
     search_settings(config)
+    check_engine(config.classifier.engine, config.training.precision)
     if idle := idle_parameters(config, config.classifier.layer):
         raise ValueError(
             f"model.params has {', '.join(idle)}, which belong to the head of {config.model.name}, and the classifier reads the layer "

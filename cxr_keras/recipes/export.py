@@ -26,6 +26,7 @@ from cxr_keras.export.serving import Serving
 from cxr_keras.recipes.batches import decode_settings
 from cxr_keras.recipes.evaluate_run import open_finished
 from cxr_keras.recipes.export_networks import answers_of_run, networks_of
+from cxr_keras.recipes.fixed_network import engine_of
 from cxr_keras.recipes.results import CALIBRATED_FILE
 from cxr_keras.recipes.run import announce_phantom
 from cxr_keras.runs.files import read_json, write_json, write_text
@@ -159,6 +160,11 @@ def _refuse_precision(config: RunConfig, format_: Format) -> None:
         raise ValueError(
             f"the run was trained in {config.training.precision}, which {format_.name} cannot keep to within {format_.tolerance:g}. Export "
             "it with --format saved_model, or train with training.precision=float32."
+        )
+    if engine_of(config) == "openvino" and config.training.precision != "float32":
+        raise ValueError(
+            f"the features were computed by OpenVINO in {config.training.precision}, which no exported graph repeats. Run it with "
+            "training.precision=float32, or score other images with `cxr evaluate RUN --on MANIFEST`."
         )
 
 

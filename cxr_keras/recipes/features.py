@@ -20,7 +20,7 @@ from cxr_keras.data.pipeline import Examples, evaluation_dataset, examples_of
 from cxr_keras.features import FeatureStore
 from cxr_keras.features.extract import BATCH_SIZE, check_layer, describe_model, extract_rows
 from cxr_keras.recipes.batches import augmentation_of, cache_folder, decode_settings, open_cache
-from cxr_keras.recipes.fixed_network import build_up_to
+from cxr_keras.recipes.fixed_network import build_up_to, engine_of
 from cxr_keras.recipes.parts import PARTS_FILE
 from cxr_keras.weights import resolve_weights
 from models_zoo.spec import keyword_defaults
@@ -43,8 +43,8 @@ def extract_features(
         manifest: the images; labels and groups are only noted.
         layer: "features" (flattened, h * w * c), "pooled" (c, where the head begins by pooling) or "embedding".
         show_progress: whether to show how far it is and how many rows were reused.
-        model: the model whose weights are taken, such as that of a fold, built in the config's precision; None builds the config's own,
-            random weights drawn as those of fold 0.
+        model: the model whose weights are taken, such as that of a fold, built in the config's precision (for OpenVINO in float32); None
+            builds the config's own, random weights drawn as those of fold 0.
         training: training parts (`batches.expanded`), whose augmented copies are wanted too; parts of several folds may share copies.
         root: the folder of the store's folder; None takes that of all runs, in the cache folder.
 
@@ -156,7 +156,7 @@ def _settings(config: RunConfig, model: keras.Model, layer: str) -> dict[str, An
     return {
         "architecture": config.model.name,
         "parameters": {name: config.model.params.get(name, default) for name, default in taken.items()},
-        **describe_model(model, layer),
+        **describe_model(model, layer, engine=engine_of(config), precision=config.training.precision),
         "decode": decode_settings(config).as_dict(),
         "crop": list(config.data.image_size) if config.data.stored_size else None,
     }

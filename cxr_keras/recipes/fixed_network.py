@@ -12,8 +12,15 @@ from cxr_keras.features.extract import layer_model
 from models_zoo.spec import keyword_defaults
 
 
+def engine_of(config: RunConfig) -> str:
+    """What runs the config's network over the images, one of `engines.ENGINES`."""
+    return config.classifier.engine if config.classifier else "keras"
+
+
 def build_up_to(config: RunConfig, *, layer: str, weights: str | Path | None) -> keras.Model:
-    """Build the config's network in its precision, random weights drawn as those of fold 0.
+    """Build the config's network, random weights drawn as those of fold 0.
+
+    Its layers have the config's precision, or float32 for OpenVINO, which rounds by itself.
 
     Args:
         config: architecture, parameters, image size, precision and seed.
@@ -28,7 +35,7 @@ def build_up_to(config: RunConfig, *, layer: str, weights: str | Path | None) ->
     """
     name, size, params = config.model.name, config.data.image_size, config.model.params
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(config.training.precision)
+    keras.config.set_dtype_policy(config.training.precision if engine_of(config) == "keras" else "float32")
     try:
         keras.utils.set_random_seed((config.seed * 1009) % 2**31)
         if layer == "features":

@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import keras
 import numpy as np
 import pandas as pd
 
@@ -81,7 +82,7 @@ def plan_run(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[str, An
     phases, settings = phases_and_settings(config, None)
     batch_size = min(config.data.batch_size, sizes.training)
     steps = math.ceil(sizes.training / batch_size)
-    predicted = seconds_per_image_predicted(models_zoo.prediction_model(model), batch_size=config.evaluation.batch_size)
+    predicted = _predicted(models_zoo.prediction_model(model), config)
     rows, seconds, outputs = [], 0.0, 0
     for phase in phases:
         fitted = model
@@ -94,7 +95,7 @@ def plan_run(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[str, An
             rows.append((f"{phase.name}: features", "1", "", "", duration(once), duration(once)))
         set_trainable(model, phase)
         each = seconds_per_step(fitted, phase, batch_size=batch_size, jit_compile=settings.jit_compile)
-        scored = seconds_per_image_predicted(fitted, batch_size=config.evaluation.batch_size) if fitted is not model else predicted
+        scored = _predicted(fitted, config) if fitted is not model else predicted
         epoch = each * steps + scored * sizes.validation
         seconds += epoch * phase.epochs
         stop = f", stops after {phase.patience} without a better one" if phase.patience is not None else ""
@@ -173,3 +174,8 @@ def _summary(config: RunConfig, verb: str, answer: dict[str, Any], *, runs: int)
 
 def _phases_table(rows: list[tuple[str, ...]]) -> Table:
     return Table("Phases", ("phase", "epochs", "a step", "steps", "an epoch", "all of them"), tuple(rows))
+
+
+def _predicted(model: keras.Model, config: RunConfig) -> float:
+    """Seconds that the model takes to predict an image of its batches of evaluation."""
+    return seconds_per_image_predicted(model.predict_on_batch, model.inputs[0].shape[1:], batch_size=config.evaluation.batch_size)

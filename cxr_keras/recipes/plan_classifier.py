@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.labels import class_order
+from cxr_keras.features.engines import open_engine
 from cxr_keras.features.extract import BATCH_SIZE, layer_model
 from cxr_keras.features.gram import bytes_needed
 from cxr_keras.recipes.classifier import check_classifier
@@ -49,7 +50,8 @@ def plan_classifier(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[
     # Without the weights: they change nothing of this, and need not be here yet.
     network = layer_model(build_up_to(config, layer=config.classifier.layer, weights=None), config.classifier.layer)
     columns = math.prod(network.outputs[0].shape[1:])
-    each = seconds_per_image_predicted(network, batch_size=BATCH_SIZE)
+    forward = open_engine(network, config.classifier.engine, precision=config.training.precision, batch_size=BATCH_SIZE)
+    each = seconds_per_image_predicted(forward, network.inputs[0].shape[1:], batch_size=BATCH_SIZE)
     # A base for each fold makes the features of all images anew, and random weights are drawn by the seed.
     own_for_each_fold = "{fold}" in (config.model.weights or "")
     bases = jobs if own_for_each_fold else len(config.seeds) or 1 if config.model.weights is None else 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.features import FeatureStore
+from cxr_keras.features.engines import check_engine
 from cxr_keras.features.extract import check_layer
 from cxr_keras.features.shards import INDEX_FILE
 from cxr_keras.recipes.batches import cache_folder
 from cxr_keras.recipes.data import manifest_of, refuse_or_skip_bad_files
 from cxr_keras.recipes.features import extract_features
+from cxr_keras.recipes.fixed_network import engine_of
 from cxr_keras.recipes.run import announce_phantom
 from cxr_keras.recipes.weights import check_model
 
@@ -24,11 +26,13 @@ def store_features(config: RunConfig, *, layer: str | None = None) -> FeatureSto
         The store.
 
     Raises:
-        ValueError: no images, files that are no usable images, an unknown layer, or weights that belong to single folds.
+        ValueError: no images, files that are no usable images, an unknown layer, an engine that cannot run here, or weights that belong to
+            single folds.
     """
     layer = layer or (config.classifier.layer if config.classifier else "features")
     check_layer(layer)
     check_model(config.model, image_size=config.data.image_size, folds=range(0))
+    check_engine(engine_of(config), config.training.precision)
     announce_phantom(config)
     manifest = manifest_of(config.data, seed=config.seed_of_splits)
     root = cache_folder() / "features"

@@ -35,10 +35,16 @@ def seconds_per_step(model: keras.Model, phase: Phase, *, batch_size: int, jit_c
     return _median_seconds(lambda: model.train_on_batch(images, [targets] * len(model.outputs) if len(model.outputs) > 1 else targets))
 
 
-def seconds_per_image_predicted(model: keras.Model, *, batch_size: int) -> float:
-    """Time prediction on noise; seconds an image."""
-    images = np.random.default_rng(0).uniform(0, 255, (batch_size, *model.inputs[0].shape[1:])).astype(np.float32)
-    return _median_seconds(lambda: model.predict_on_batch(images)) / batch_size
+def seconds_per_image_predicted(predict: Callable[[np.ndarray], object], shape: tuple[int, ...], *, batch_size: int) -> float:
+    """Time prediction on noise; seconds an image.
+
+    Args:
+        predict: takes float32 (batch_size, *shape) in [0, 255].
+        shape: of an image.
+        batch_size: images a call.
+    """
+    images = np.random.default_rng(0).uniform(0, 255, (batch_size, *shape)).astype(np.float32)
+    return _median_seconds(lambda: predict(images)) / batch_size
 
 
 def _median_seconds(step: Callable[[], object]) -> float:

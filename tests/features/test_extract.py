@@ -116,10 +116,14 @@ def test_a_row_does_not_depend_on_the_others_of_its_batch(name: str, precision: 
     part = layer_model(small_model(name, side=32, precision=precision), "features")
     images = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 1)).astype(np.float32)
     ids = pd.Series([str(number) for number in range(32)])
-    full = extract_module._compute(part, images, ids)
+
+    def compute(chosen: np.ndarray | slice) -> np.ndarray:
+        return extract_module._compute(part.predict_on_batch, images[chosen], ids[: len(images[chosen])], precision=precision)
+
+    full = compute(slice(None))
     shuffled = np.random.default_rng(1).permutation(32)
-    np.testing.assert_array_equal(extract_module._compute(part, images[:5], ids[:5]), full[:5])
-    np.testing.assert_array_equal(extract_module._compute(part, images[shuffled], ids), full[shuffled])
+    np.testing.assert_array_equal(compute(slice(5)), full[:5])
+    np.testing.assert_array_equal(compute(shuffled), full[shuffled])
 
 
 def test_stored_in_bfloat16_stays_near_float32(tmp_path: Path) -> None:

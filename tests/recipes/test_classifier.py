@@ -250,3 +250,13 @@ def test_more_images_than_memory_takes_are_refused_before_features_are_made(run,
     with pytest.raises(ValueError, match=r"512 features of \d+ images needs 0.0 GB of memory and 0.0 GB are free"):
         run("cv")
     assert not list(tmp_path.glob("cache/features/*/rows-*"))
+
+
+def test_openvino_makes_the_features_of_a_run_and_of_other_images(run, tmp_path, elsewhere, capsys):
+    pytest.importorskip("openvino")
+    folders = [run("train", *engine, folder=name) for name, engine in (("keras", ()), ("other", ("classifier.engine=openvino",)))]
+    assert len(list((tmp_path / "cache" / "features").glob("mini_vgg-*"))) == 2
+    plain, other = (pd.read_csv(folder / "predictions.csv").set_index("image_id")["p_pneumonia"] for folder in folders)
+    np.testing.assert_allclose(other, plain, atol=1e-4)
+    scored = [evaluate_run(folder, elsewhere)["by_model"]["split"]["auroc"]["value"] for folder in folders]
+    assert scored[0] == pytest.approx(scored[1], abs=1e-4)

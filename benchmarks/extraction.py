@@ -1,8 +1,9 @@
 """Images a second from JPEG files to features of ResNet50 at 224 pixels, by engine and precision, and how far half precision is off.
 
-Four ways from the same files to the 2048 averages behind the last convolution, with random weights:
+Six ways from the same files to the 2048 averages behind the last convolution, with random weights:
 
-- this project in float32 and in mixed_bfloat16: pixel cache and HDF5 store filled, every file and row with its checksum;
+- this project in float32 and in mixed_bfloat16, by Keras and by OpenVINO: pixel cache and HDF5 store filled, every file and row with its
+  checksum;
 - `keras.applications.ResNet50` through `model.predict` over `image_dataset_from_directory`, as their documentation writes it;
 - torchvision's `resnet50` in bfloat16 with channels last, through a `DataLoader` with Pillow, a worker a core.
 
@@ -11,7 +12,7 @@ a large folder is larger than a small one.
 
     python benchmarks/extraction.py [--images DIR] [--count 512] [--repetitions 3]
 
-Needs `pip install torch torchvision` besides the project. Without --images phantoms are drawn.
+Needs `pip install openvino torch torchvision` besides the project. Without --images phantoms are drawn.
 """
 
 from __future__ import annotations
@@ -34,8 +35,10 @@ from input_pipeline import draw_originals
 SIDE = 224
 BATCH_SIZE = 32
 ENGINES = {
-    "float32": "this project, float32",
-    "mixed_bfloat16": "this project, mixed_bfloat16",
+    "float32": "this project, Keras, float32",
+    "mixed_bfloat16": "this project, Keras, mixed_bfloat16",
+    "openvino-float32": "this project, OpenVINO, float32",
+    "openvino-mixed_bfloat16": "this project, OpenVINO, bfloat16",
     "keras": "model.predict, float32",
     "torch": "PyTorch, bfloat16, channels last",
 }
@@ -73,20 +76,29 @@ class PillowFiles:
         return torch.from_numpy(pixels[np.newaxis].copy())
 
 
-def extract_ours(precision: str, scratch: Path) -> Callable[[Path], np.ndarray]:
+def extract_ours(way: str, scratch: Path) -> Callable[[Path], np.ndarray]:
     """Extraction of this project: a function from a folder with `manifest.csv` to its features, float32 (n, 2048), by file name."""
-    import keras
     import pandas as pd
 
-    import models_zoo
     from cxr_keras.config.loader import load_config
     from cxr_keras.recipes.features import extract_features
+    from cxr_keras.recipes.fixed_network import build_up_to
 
-    os.environ["CXR_CACHE"] = str(scratch / f"cache-{precision}")
-    config = load_config("resnet50", [f"data.image_size=[{SIDE}, {SIDE}]", "model.weights=null", f"training.precision={precision}"])
-    keras.config.set_dtype_policy(precision)
-    keras.utils.set_random_seed(0)
-    model = models_zoo.build("resnet50", (SIDE, SIDE), 2)
+    engine, _, precision = way.rpartition("-")
+    os.environ["CXR_CACHE"] = str(scratch / f"cache-{way}")
+    config = load_config(
+        "vgg16_features",
+        [
+            "model.name=resnet50",
+            "model.params={pooling: average}",
+            "model.weights=null",
+            "classifier.layer=pooled",
+            f"classifier.engine={engine or 'keras'}",
+            f"training.precision={precision}",
+            f"data.image_size=[{SIDE}, {SIDE}]",
+        ],
+    )
+    model = build_up_to(config, layer="pooled", weights=None)
 
     def extract(folder: Path) -> np.ndarray:
         manifest = pd.read_csv(folder / "manifest.csv", dtype=str)
@@ -185,14 +197,16 @@ def print_speeds(results: dict[str, list[dict[str, float]]], count: int) -> None
 
 
 def print_difference(root: Path) -> None:
-    """Print how far features of half precision lie from those of float32, in units of how far images lie from each other."""
-    exact, rounded = (np.load(root / f"{precision}-features.npy").astype(float) for precision in ("float32", "mixed_bfloat16"))
+    """Print how far this project's features lie from those of Keras in float32, in units of how far images lie from each other."""
+    exact = np.load(root / "float32-features.npy").astype(float)
     spread = np.sqrt(np.mean(np.square(exact - exact.mean(axis=0))))
-    difference = rounded - exact
-    print(
-        f"mixed_bfloat16 less float32, in root mean square deviations of the features from their means ({spread:.3g}): "
-        f"root mean square {np.sqrt(np.mean(np.square(difference))) / spread:.4f}, largest {np.abs(difference).max() / spread:.4f}"
-    )
+    print(f"less those of Keras in float32, in root mean square deviations of the features from their means ({spread:.3g}):")
+    for way in ("mixed_bfloat16", "openvino-float32", "openvino-mixed_bfloat16"):
+        difference = np.load(root / f"{way}-features.npy") - exact
+        print(
+            f"{ENGINES[way]:36}root mean square {np.sqrt(np.mean(np.square(difference))) / spread:.2e}, "
+            f"largest {np.abs(difference).max() / spread:.2e}"
+        )
 
 
 def main() -> None:

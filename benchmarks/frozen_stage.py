@@ -91,9 +91,10 @@ def lay_out_folders(run: Path, folder: Path, copies: bool) -> None:
     import pandas as pd
 
     from cxr_keras.config.loader import read_config
+    from cxr_keras.data.examples import examples_of
     from cxr_keras.data.labels import class_order
     from cxr_keras.data.manifest import read_manifest
-    from cxr_keras.data.pipeline import evaluation_dataset, examples_of
+    from cxr_keras.data.pipeline import evaluation_dataset
     from cxr_keras.recipes.batches import augmentation_of, expanded, open_cache
 
     config, manifest = read_config(run / "config.yaml"), read_manifest(run / "manifest.csv")

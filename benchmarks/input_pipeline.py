@@ -95,7 +95,8 @@ def read_cxr(folder: Path) -> Callable[[], Iterable[object]]:
     import pandas as pd
 
     from cxr_keras.data.cache import open_pixel_cache
-    from cxr_keras.data.pipeline import examples_of, steps_per_epoch, training_dataset
+    from cxr_keras.data.examples import examples_of
+    from cxr_keras.data.pipeline import steps_per_epoch, training_dataset
     from cxr_keras.pixels.decode import DecodeSettings
 
     manifest = pd.read_csv(folder / "manifest.csv", dtype=str)

@@ -38,6 +38,9 @@ class AugmentationSection(Section):
     shift: float = Field(0.0, ge=0, lt=1, description="uniform in ± this share of height and width")
     horizontal_flip: bool = False
     appearance: AppearanceSection = AppearanceSection()
+    mixup: float = Field(
+        0.0, ge=0, le=10, description="α of Beta(α, α): each training image is mixed with another, their labels too; 0 for none"
+    )
     random_crop: bool = Field(False, description="crop image_size out of stored_size at random; the centre at evaluation")
     classes: tuple[str, ...] | Literal["all"] = Field("all", description="classes that are varied or expanded")
     mode: Literal["each_epoch", "copies"] = Field("each_epoch", description="new draws in every epoch, or fixed copies that expand a class")

@@ -270,6 +270,10 @@ class RunConfig(Section):
                 "augmentation.mode=each_epoch draws new pictures in every epoch, so the outputs of the frozen base cannot be stored; "
                 f"{remedy}, or augmentation.mode=copies, whose pictures are fixed"
             )
+        if augmentation.mixup:
+            raise ValueError(
+                f"augmentation.mixup mixes pictures anew in every epoch, so the outputs of the frozen base cannot be stored; {remedy}"
+            )
         if augmentation.random_crop:
             raise ValueError(
                 f"augmentation.random_crop cuts other pictures in every epoch, so the outputs of the frozen base cannot be stored; {remedy}"

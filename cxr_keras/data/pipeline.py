@@ -6,135 +6,22 @@ exactly the batches that it would have seen without the interruption.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import tensorflow as tf
 
 from cxr_keras.data.appearance import DRAWS, Appearance, change_appearance
 from cxr_keras.data.augment import Affine, Augmentation, draw_transforms, draw_uniform, transform_images
-from cxr_keras.data.cache import PixelCache
+from cxr_keras.data.examples import Examples
 from cxr_keras.data.parallel import default_workers
 
 _PREFETCH = 2
 """Batches made ahead; two keep a training step from waiting and cost 13 MB at 32 × 224 × 224."""
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Which pictures are shown with which target.
-
-    Attributes:
-        rows: int64 (n,), rows of the pixel cache.
-        copies: int64 (n,), 0 for an original, from 1 up for its augmented copies.
-        keys: int64 (n,), a hash of the image's id; seeds the augmentation.
-        targets: float32 (n, k), one-hot.
-
-    Raises:
-        ValueError: the lengths differ.
-    """
-
-    rows: np.ndarray
-    copies: np.ndarray
-    keys: np.ndarray
-    targets: np.ndarray
-
-    def __post_init__(self) -> None:
-        lengths = {field.name: len(getattr(self, field.name)) for field in fields(self)}
-        if len(set(lengths.values())) != 1:
-            raise ValueError(f"all parts of the examples must have the same length, got {lengths}")
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def take(self, indices: np.ndarray | Sequence[int]) -> Examples:
-        """The examples at these positions (or under this mask), in that order."""
-        chosen = np.asarray(indices)
-        if chosen.dtype != bool:
-            chosen = chosen.astype(np.int64)
-        return Examples(*(getattr(self, field.name)[chosen] for field in fields(self)))
-
-    @property
-    def columns(self) -> np.ndarray:
-        """int64 (n,), the class column of each example."""
-        return self.targets.argmax(axis=1)
-
-
-_LOOK, _LOOK_OF_ALL, _WINDOW = 2**40, 2**41, 2**42
-"""Added to the seed, so that an image's look and window are drawn apart from its place, and evaluation's apart from training's."""
-
-
-def examples_of(manifest: pd.DataFrame, cache: PixelCache, classes: Sequence[str]) -> Examples:
-    """Make one example of each row of a manifest, in its order.
-
-    Args:
-        manifest: a table with the columns `image_id`, `label` and `sha256`.
-        cache: where the pixels are.
-        classes: the labels in the order of the target's columns.
-
-    Raises:
-        ValueError: a label that is no class, or an image that is not in the cache.
-    """
-    unknown = sorted(set(manifest["label"]) - set(classes))
-    if unknown:
-        raise ValueError(f"labels {', '.join(map(repr, unknown))} are not among the classes {', '.join(classes)}")
-    columns = manifest["label"].map({name: column for column, name in enumerate(classes)}).to_numpy(np.int64)
-    return Examples(
-        rows=cache.rows_of(manifest),
-        copies=np.zeros(len(manifest), np.int64),
-        keys=np.array([_key_of(image_id) for image_id in manifest["image_id"]], dtype=np.int64),
-        targets=np.eye(len(classes), dtype=np.float32)[columns],
-    )
-
-
-def _key_of(image_id: str) -> int:
-    """63 bits of the id's SHA-256; Python's own `hash` changes from process to process."""
-    return int.from_bytes(hashlib.sha256(image_id.encode()).digest()[:8], "big") >> 1
-
-
-def expand_classes(examples: Examples, *, columns: Sequence[int], to: str | float = "level", seed: int) -> Examples:
-    """Append augmented copies of the rarer classes.
-
-    The copies of an image are numbered from 1. Which images get one copy more than others is decided by a hash of (seed, key), so
-    it hardly depends on the fold, and the pictures behind (image, copy) not at all.
-
-    Args:
-        examples: originals only.
-        columns: the class columns to expand.
-        to: "level" expands each up to the largest class (Božičković: COVID up to the rest); a number is the ratio of the
-            largest class to the expanded one that shall remain (Chapin: 1.2).
-        seed: of the run.
-
-    Returns:
-        The originals in their order, then the copies. Classes that are large enough already get none.
-
-    Raises:
-        ValueError: there are copies already, a column that does not exist or has no example, or an odd `to`.
-    """
-    num_classes = examples.targets.shape[1]
-    counts = np.bincount(examples.columns, minlength=num_classes)
-    if examples.copies.any():
-        raise ValueError("these examples hold augmented copies already; expand the originals")
-    odd = [column for column in columns if not 0 <= column < num_classes or not counts[column]]
-    if odd or not len(columns):
-        raise ValueError(f"columns {list(columns)} cannot be expanded: the classes have {counts.tolist()} examples")
-    if (isinstance(to, str) and to != "level") or (not isinstance(to, str) and not to >= 1):
-        raise ValueError(f'`to` must be "level", or the ratio (1 or more) of the largest class to the expanded one; got {to!r}')
-    goal = counts.max() / (1.0 if isinstance(to, str) else to)
-    parts = [(np.arange(len(examples)), np.zeros(len(examples), np.int64))]
-    for column in sorted(set(columns)):
-        originals = np.flatnonzero(examples.columns == column)
-        keys = examples.keys[originals]
-        lot = draw_uniform(seed, keys, np.zeros_like(keys), np.zeros_like(keys), count=1)[:, 0]
-        in_turn = originals[np.lexsort((keys, lot))]
-        number = np.arange(max(0, round(goal) - len(originals)))
-        parts.append((in_turn[number % len(originals)], number // len(originals) + 1))
-    indices, copies = (np.concatenate(part) for part in zip(*parts, strict=True))
-    chosen = examples.take(indices)
-    return Examples(rows=chosen.rows, copies=copies, keys=chosen.keys, targets=chosen.targets)
+_LOOK, _LOOK_OF_ALL, _WINDOW, _MIXING = 2**40, 2**41, 2**42, 2**43
+"""Added to the seed, so that look, window and mixing are drawn apart from an image's place, and evaluation's apart from training's."""
 
 
 def steps_per_epoch(n: int, batch_size: int, *, drop_remainder: bool = False) -> int:
@@ -151,6 +38,7 @@ def training_dataset(
     fold: int,
     first_epoch: int = 0,
     augmentation: Augmentation | None = None,
+    mixup: float = 0.0,
     class_weights: np.ndarray | None = None,
     drop_remainder: bool = False,
 ) -> tf.data.Dataset:
@@ -165,7 +53,8 @@ def training_dataset(
         fold: number of the fold; folds get different orders.
         first_epoch: the epoch to begin with, from 0, for a run that continues.
         augmentation: how images are changed; None shows them as they are, which copies do not allow.
-        class_weights: float (k,), the weight of each class; None gives no weights.
+        mixup: α of the Beta distribution by which each image is mixed with another of its batch, see `mixed`; 0 mixes none.
+        class_weights: float (k,), the weight of each class; None gives no weights. A mixed image has the mean of its classes' weights.
         drop_remainder: whether to leave out a smaller last batch.
 
     Returns:
@@ -190,12 +79,41 @@ def training_dataset(
 
     epochs = tf.data.Dataset.counter(start=first_epoch, dtype=tf.int64)
     batches = _gather(epochs.flat_map(order_of), images, examples, seed=seed, augmentation=augmentation)
+    if mixup:
+        first_batch = first_epoch * steps_per_epoch(n, batch_size, drop_remainder=drop_remainder)
+        numbered = batches.enumerate(start=first_batch)
+        batches = numbered.map(lambda number, pair: mixed(*pair, mixup, seed=tf.stack([seed + _MIXING, fold * 2**32 + number])))
     if class_weights is not None:
         weights = tf.constant(class_weights, tf.float32)
         batches = batches.map(lambda x, y: (x, y, tf.linalg.matvec(y, weights)))
     # Said aloud, since `flat_map` does not know it and Keras asks.
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
     return batches.apply(endless).prefetch(_PREFETCH)
+
+
+def mixed(x: tf.Tensor, y: tf.Tensor, alpha: float, *, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mix each image of a batch with another, and their targets alike (Zhang et al. 2018, mixup, arXiv:1710.09412).
+
+    The batch's order is random, so the other one is that at the same place from the end; the one in the middle stays as it is.
+
+    Args:
+        x: float32 (b, ...).
+        y: float32 (b, k), one-hot.
+        alpha: of Beta(α, α), from which each image draws its own share; small values mix little.
+        seed: int64 (2,), of the batch.
+
+    Returns:
+        x and y of the same shapes; the larger share is an image's own.
+    """
+    draws = tf.random.stateless_gamma([2, tf.shape(x)[0]], seed, alpha=alpha)
+    share = tf.math.divide_no_nan(draws[0], draws[0] + draws[1])  # Beta(α, α); two zeros, of a tiny α, leave the image alone
+    own = tf.maximum(share, 1.0 - share)
+
+    def mix(values: tf.Tensor) -> tf.Tensor:
+        part = tf.reshape(own, tf.concat([[-1], tf.ones(tf.rank(values) - 1, tf.int32)], axis=0))
+        return part * values + (1.0 - part) * tf.reverse(values, [0])
+
+    return tf.ensure_shape(mix(x), x.shape), tf.ensure_shape(mix(y), y.shape)
 
 
 def evaluation_dataset(

@@ -13,7 +13,8 @@ from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.appearance import Appearance
 from cxr_keras.data.augment import Affine, Augmentation, RandomCrop
 from cxr_keras.data.cache import PixelCache, open_pixel_cache
-from cxr_keras.data.pipeline import Examples, evaluation_dataset, expand_classes, steps_per_epoch, training_dataset
+from cxr_keras.data.examples import Examples, expand_classes
+from cxr_keras.data.pipeline import evaluation_dataset, steps_per_epoch, training_dataset
 from cxr_keras.pixels.decode import DecodeSettings
 from cxr_keras.training.fit import TrainingData
 
@@ -163,6 +164,7 @@ def batch_stream(
             fold=fold,
             first_epoch=first_epoch,
             augmentation=augmentation,
+            mixup=config.augmentation.mixup,
             class_weights=weights,
             drop_remainder=drop_remainder,
         )

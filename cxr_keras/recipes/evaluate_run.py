@@ -11,9 +11,9 @@ import pandas as pd
 
 from cxr_keras.config.loader import read_config
 from cxr_keras.config.schema import RunConfig
+from cxr_keras.data.examples import examples_of
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest
-from cxr_keras.data.pipeline import examples_of
 from cxr_keras.evaluation import predictions_table, score_predictions
 from cxr_keras.evaluation.calibration import score_locked_temperature
 from cxr_keras.evaluation.locked import score_locked

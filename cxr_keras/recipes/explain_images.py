@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from cxr_keras.config.schema import RunConfig
+from cxr_keras.data.examples import examples_of
 from cxr_keras.data.inspect_image import read_header
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest, select_images
-from cxr_keras.data.pipeline import examples_of
 from cxr_keras.evaluation import read_predictions
 from cxr_keras.evaluation.predictions import probability_columns
 from cxr_keras.pixels.decode import decode_and_resize

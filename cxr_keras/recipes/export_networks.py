@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cxr_keras.config.schema import RunConfig
-from cxr_keras.data.pipeline import examples_of
+from cxr_keras.data.examples import examples_of
 from cxr_keras.evaluation import predictions_table
 from cxr_keras.evaluation.calibration import apply_temperature
 from cxr_keras.evaluation.predictions import probability_columns

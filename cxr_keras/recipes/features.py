@@ -15,8 +15,9 @@ import pandas as pd
 import models_zoo
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.augment import Augmentation, RandomCrop
+from cxr_keras.data.examples import Examples, examples_of
 from cxr_keras.data.labels import class_order
-from cxr_keras.data.pipeline import Examples, evaluation_dataset, examples_of
+from cxr_keras.data.pipeline import evaluation_dataset
 from cxr_keras.features import FeatureStore
 from cxr_keras.features.extract import BATCH_SIZE, check_layer, describe_model, extract_rows
 from cxr_keras.recipes.batches import augmentation_of, cache_folder, decode_settings, open_cache

@@ -15,10 +15,10 @@ import pandas as pd
 import models_zoo
 from cxr_keras.config.loader import read_config
 from cxr_keras.config.schema import RunConfig
+from cxr_keras.data.examples import Examples, examples_of
 from cxr_keras.data.folds import assert_no_shared_group
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest, select_images
-from cxr_keras.data.pipeline import Examples, examples_of
 from cxr_keras.evaluation import predictions_table
 from cxr_keras.evaluation.scores import score_predictions
 from cxr_keras.recipes.batches import batches_in_order, expanded, look_of, open_cache, training_data

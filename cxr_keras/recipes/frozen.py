@@ -11,7 +11,8 @@ import pandas as pd
 
 import models_zoo
 from cxr_keras.config.schema import RunConfig
-from cxr_keras.data.pipeline import Examples, evaluation_dataset, examples_of
+from cxr_keras.data.examples import Examples, examples_of
+from cxr_keras.data.pipeline import evaluation_dataset
 from cxr_keras.recipes.batches import batch_stream, open_cache
 from cxr_keras.recipes.features import extract_features, positions_of
 from cxr_keras.training.fit import FitSettings, TrainingData

@@ -14,9 +14,9 @@ import pandas as pd
 
 import models_zoo
 from cxr_keras.config.schema import RunConfig
+from cxr_keras.data.examples import Examples
 from cxr_keras.data.folds import make_folds
 from cxr_keras.data.labels import class_order
-from cxr_keras.data.pipeline import Examples
 from cxr_keras.recipes.batches import expanded
 from cxr_keras.recipes.cross_validate import parts_of_fold
 from cxr_keras.recipes.data import manifest_of

@@ -4,7 +4,8 @@ import pytest
 
 from cxr_keras.data.appearance import DRAWS, Appearance, change_appearance
 from cxr_keras.data.augment import Augmentation
-from cxr_keras.data.pipeline import Examples, evaluation_dataset, training_dataset
+from cxr_keras.data.examples import Examples
+from cxr_keras.data.pipeline import evaluation_dataset, training_dataset
 
 
 @pytest.fixture

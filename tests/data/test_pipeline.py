@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from cxr_keras.data.augment import Affine, Augmentation, RandomCrop
 from cxr_keras.data.cache import PixelCache
-from cxr_keras.data.pipeline import (
-    Examples,
-    evaluation_dataset,
-    examples_of,
-    expand_classes,
-    steps_per_epoch,
-    training_dataset,
-)
+from cxr_keras.data.examples import Examples, examples_of, expand_classes
+from cxr_keras.data.pipeline import evaluation_dataset, steps_per_epoch, training_dataset
 
 N, SIDE = 23, 12
 IMAGES = np.random.default_rng(0).integers(0, 256, (N, SIDE, SIDE, 1), dtype=np.uint8)
@@ -205,3 +199,24 @@ def test_the_window_moves_in_training_only_if_asked() -> None:
     for each_epoch in ((), (0, 1)):
         assert all(np.array_equal(x[0], centre) for x in first_epoch(RandomCrop(8, 6, at_random=False), each_epoch))
         assert len({x.tobytes() for x in first_epoch(RandomCrop(8, 6), each_epoch)}) > 2
+
+
+@pytest.mark.parametrize("alpha", [0.2, 1.0])
+def test_mixup_mixes_images_and_targets_alike_and_the_same_after_an_interruption(alpha: float) -> None:
+    weights = np.array([3.0, 1.0], np.float32)
+    plain, mixed = (_epochs(2, _examples(), mixup=strength, class_weights=weights) for strength in (0.0, alpha))
+    shares = []
+    for (x, y, _), (x_mixed, y_mixed, w_mixed) in zip(itertools.chain(*plain), itertools.chain(*mixed), strict=True):
+        other, n = x[::-1], len(x)
+        for i in range(n):
+            distance = ((x[i] - other[i]) ** 2).sum()
+            share = 1.0 if distance == 0 else ((x_mixed[i] - other[i]) * (x[i] - other[i])).sum() / distance
+            np.testing.assert_allclose(x_mixed[i], share * x[i] + (1 - share) * other[i], atol=1e-2)
+            np.testing.assert_allclose(y_mixed[i], share * y[i] + (1 - share) * y[::-1][i], atol=1e-4)
+            shares.append(share)
+        np.testing.assert_allclose(w_mixed, y_mixed @ weights, rtol=1e-6)
+    assert 0.499 < min(shares) < 0.9 and len(set(np.round(shares, 4))) > N  # drawn anew in the second epoch
+    continued = _epochs(1, _examples(), mixup=alpha, class_weights=weights, first_epoch=1)
+    for before, after in zip(mixed[1], continued[0], strict=True):
+        for left, right in zip(before, after, strict=True):
+            np.testing.assert_array_equal(left, right)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cxr_keras.config.loader import load_config
-from cxr_keras.data.pipeline import Examples
+from cxr_keras.data.examples import Examples
 from cxr_keras.recipes.batches import augmentation_of, expanded, training_data
 
 CLASSES = ("bacterial", "covid19", "normal", "viral")

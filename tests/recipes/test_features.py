@@ -13,8 +13,9 @@ import pytest
 import models_zoo
 from cxr_keras.config.loader import load_config
 from cxr_keras.config.schema import RunConfig
+from cxr_keras.data.examples import examples_of
 from cxr_keras.data.labels import class_order
-from cxr_keras.data.pipeline import examples_of, training_dataset
+from cxr_keras.data.pipeline import training_dataset
 from cxr_keras.data.sources import build_manifest
 from cxr_keras.recipes.batches import augmentation_of, expanded, open_cache
 from cxr_keras.recipes.features import extract_features, positions_of

@@ -94,6 +94,7 @@ def test_both_stages_with_a_random_base_predict_alike_and_survive_a_kill(cxr, tm
     [
         ("augmentation.mode=each_epoch", "augmentation.mode=each_epoch draws new pictures in every epoch"),
         ("augmentation={random_crop: true}", "random_crop cuts other pictures in every epoch"),
+        ("augmentation={mixup: 0.2}", "mixup gives new pictures in every epoch"),
         ("evaluation.validation_appearance={noise: 3.0}", "validation_appearance alters pictures"),
         ("model={name: googlenet, params: {auxiliary: true}}", "auxiliary outputs read layers within the base"),
     ],

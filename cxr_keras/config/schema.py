@@ -272,7 +272,7 @@ class RunConfig(Section):
             )
         if augmentation.mixup:
             raise ValueError(
-                f"augmentation.mixup mixes pictures anew in every epoch, so the outputs of the frozen base cannot be stored; {remedy}"
+                f"augmentation.mixup gives new pictures in every epoch, so the outputs of the base cannot be stored; {remedy}"
             )
         if augmentation.random_crop:
             raise ValueError(

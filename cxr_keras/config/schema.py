@@ -271,9 +271,7 @@ class RunConfig(Section):
                 f"{remedy}, or augmentation.mode=copies, whose pictures are fixed"
             )
         if augmentation.mixup:
-            raise ValueError(
-                f"augmentation.mixup gives new pictures in every epoch, so the outputs of the base cannot be stored; {remedy}"
-            )
+            raise ValueError(f"augmentation.mixup gives new pictures in every epoch, so the outputs of the base cannot be stored; {remedy}")
         if augmentation.random_crop:
             raise ValueError(
                 f"augmentation.random_crop cuts other pictures in every epoch, so the outputs of the frozen base cannot be stored; {remedy}"

@@ -1,6 +1,7 @@
 """The same scores for parts of the images: by source, view, sex and age band, where the manifest knows them.
 
-A subgroup that holds one class alone has no AUROC, which is itself a finding: there the attribute gives the class away.
+A subgroup that lacks a class has none of the scores that average over classes, which is itself a finding: there the attribute says much
+about the class.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def score_subgroups(predictions: pd.DataFrame, attributes: pd.DataFrame, *, draw
 
     Returns:
         For each attribute and value: attribute, value, n_images, n_groups, images (class -> count) and scores
-        {name: {value, low, high, …}}, None where undefined. An attribute that does not vary among the predicted images is left out.
+        {name: {value, low, high, …}}, the value None where undefined: an average over classes needs
+        images of each. An attribute that does not vary among the predicted images is left out.
     """
     rows = []
     values_of = attributes.loc[predictions["image_id"]]
@@ -64,14 +66,19 @@ def score_subgroups(predictions: pd.DataFrame, attributes: pd.DataFrame, *, draw
         for value in sorted(set(values)):
             part = predictions[values == value]
             scored = score_predictions(part, draws=draws, seed=seed)
+            images = {name: scored["per_class"][name]["support"] for name in scored["classes"]}
+            scores = {name: scored["scores"][name] for name in SCORES}
+            if not all(images.values()):
+                # An F1 of 0 for a class that is not there, only predicted, would pull the mean down.
+                scores["macro_f1"] = {**scores["macro_f1"], "value": None, "low": None, "high": None}
             rows.append(
                 {
                     "attribute": attribute,
                     "value": value,
                     "n_images": scored["n_images"],
                     "n_groups": scored["n_groups"],
-                    "images": {name: scored["per_class"][name]["support"] for name in scored["classes"]},
-                    "scores": {name: scored["scores"][name] for name in SCORES},
+                    "images": images,
+                    "scores": scores,
                 }
             )
     return rows

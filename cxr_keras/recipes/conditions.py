@@ -109,4 +109,6 @@ def _flat_settings(config: RunConfig) -> dict[str, Any]:
     settings["training"]["phases"] = phases
     weights = settings["training"]["class_weights"]
     settings["training"]["class_weights"] = " ".join(f"{k}={v:g}" for k, v in weights.items()) if isinstance(weights, dict) else weights
+    limits = settings["data"]["at_most_per_class"]
+    settings["data"]["at_most_per_class"] = " ".join(f"{k}={v}" for k, v in limits.items()) or None
     return flatten(settings)

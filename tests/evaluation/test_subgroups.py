@@ -51,8 +51,8 @@ def test_each_subgroup_is_scored_on_its_own_images(manifest, predictions):
     assert by_attribute.to_dict() == {"age": 40, "sex": 40}
 
 
-def test_a_subgroup_of_one_class_has_no_auroc(manifest, predictions):
+def test_a_subgroup_of_one_class_has_no_mean_over_classes(manifest, predictions):
     manifest["sex"] = manifest["image_id"].map(predictions.set_index("image_id")["label"])
     rows = score_subgroups(predictions, attributes_of(manifest)[["sex"]], draws=20)
-    assert all(row["scores"]["macro_auroc"]["value"] is None for row in rows)
+    assert all(row["scores"][name]["value"] is None for row in rows for name in ("macro_auroc", "macro_f1", "balanced_accuracy"))
     assert [row["images"] for row in rows] == [{"n": 20, "p": 0}, {"n": 0, "p": 20}]

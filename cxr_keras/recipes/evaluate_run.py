@@ -21,6 +21,7 @@ from cxr_keras.evaluation.predictions import probability_columns
 from cxr_keras.recipes.batches import batches_in_order, open_cache
 from cxr_keras.recipes.classifier_elsewhere import classify_elsewhere
 from cxr_keras.recipes.classifier_fold import CLASSIFIER_FILE
+from cxr_keras.recipes.finished_runs import refuse_search
 from cxr_keras.recipes.readings import ledger_of, note_reading
 from cxr_keras.recipes.results import CALIBRATED_FILE, write_results
 from cxr_keras.recipes.run import announce_phantom, data_provenance
@@ -132,6 +133,7 @@ def open_finished(run: Path, *, classifiers: bool = False) -> tuple[RunConfig, d
         inside = sorted(str(path.parent) for path in run.glob(f"*/{CONFIG_FILE}"))
         advice = f"It holds {', '.join(inside)}; give one of them" if inside else "Give one that `cxr cv` or `cxr train` made"
         raise ValueError(f"{run} is no run directory: it has no {CONFIG_FILE}. {advice}.")
+    refuse_search(run)
     folds = sorted(path for path in (*run.glob("fold-*"), run / "split") if path.is_dir())
     if not folds or not (run / "metrics.json").exists() or not all((path / DONE_FILE).exists() for path in folds):
         raise ValueError(f"{run} is not finished: run the command that began it again, it continues.")

@@ -17,7 +17,7 @@ from cxr_keras.evaluation import class_names, read_predictions
 from cxr_keras.evaluation.beside_paper import Conditions
 from cxr_keras.papers import System, get_system
 from cxr_keras.recipes.conditions import conditions_of
-from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE, IDENTITY_FILE
+from cxr_keras.runs.directory import BEST_CONFIG, CONFIG_FILE, DONE_FILE, FINAL_FOLDER, IDENTITY_FILE
 from cxr_keras.runs.files import read_json
 
 
@@ -119,6 +119,7 @@ def _read_run(folder: Path, *, name: str, given: System | None) -> FinishedRun:
     identity = read_json(folder / IDENTITY_FILE) if (folder / IDENTITY_FILE).exists() else {}
     verb = identity.get("verb", "cv" if (folder / "folds.json").exists() else "train")
     config = read_config(folder / CONFIG_FILE)
+    refuse_search(folder)
     _check_finished(folder, verb=verb, config=config)
     scores = read_json(folder / "metrics.json")
     command = _command(folder, verb)
@@ -149,6 +150,20 @@ def _read_run(folder: Path, *, name: str, given: System | None) -> FinishedRun:
         conditions=conditions_of(config, folder, manifest, verb=verb, classes=class_names(predictions), system=system),
         validation=read_predictions(validated) if halves and validated.exists() else None,
     )
+
+
+def refuse_search(folder: Path) -> None:
+    """Raise ValueError where a directory is of a search: the model to look at is a run inside it, or yet to be trained."""
+    if not (folder / IDENTITY_FILE).exists() or read_json(folder / IDENTITY_FILE).get("verb") != "tune":
+        return
+    final, best = folder / FINAL_FOLDER, folder / BEST_CONFIG
+    if (final / "metrics.json").exists():
+        advice = f"the model that it ended with is the run {final}; give that"
+    elif best.exists():
+        advice = f"train with what it found first: cxr train {shlex.quote(str(best))}"
+    else:
+        advice = "it has not ended; the command that began it continues it"
+    raise ValueError(f"{folder} is a search: {advice}. Its trials stand in {folder / 'summary.md'}.")
 
 
 def _check_finished(folder: Path, *, verb: str, config: RunConfig) -> None:

@@ -17,11 +17,10 @@ from cxr_keras.recipes.trial import TrialRecord, higher_is_better, in_folds, rea
 from cxr_keras.reporting import save_figure
 from cxr_keras.reporting.tables import Table, format_value, render_markdown, render_text
 from cxr_keras.reporting.trials import score_name, trials_figure, trials_table
+from cxr_keras.runs.directory import BEST_CONFIG, FINAL_FOLDER
 from cxr_keras.runs.files import read_json, write_csv, write_json, write_text
 
-BEST_CONFIG = "best.yaml"
 TRIALS_FILE = "trials.csv"
-FINAL_FOLDER = "final"
 
 
 def best_of(records: list[TrialRecord], *, higher: bool) -> TrialRecord:

@@ -14,6 +14,8 @@ from cxr_keras.runs.files import read_json, write_json, write_text
 IDENTITY_FILE = "run.json"
 CONFIG_FILE = "config.yaml"
 DONE_FILE = "done.json"
+BEST_CONFIG, FINAL_FOLDER = "best.yaml", "final"
+"""In the directory of a search: the settings that it found, and the run that trains with them."""
 
 
 @contextlib.contextmanager

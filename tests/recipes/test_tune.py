@@ -44,6 +44,11 @@ def test_a_killed_search_goes_on_and_ends_with_a_model_tested_on_images_that_no_
     assert "the final model on the images set apart" in output and (run / "figures" / "trials.png").stat().st_size > 0
     assert read_json(run / "tune.json")["trials"] == 2
 
+    for verb in ("report", "explain", "export"):
+        code, _, errors = cxr(verb, "search", settings=())
+        assert code == 2 and "search is a search: the model that it ended with is the run search/final" in errors
+    assert cxr("report", "search/final", settings=())[0] == 0
+
 
 @pytest.mark.slow
 def test_two_workers_lose_no_trial_when_one_is_killed(cxr, tmp_path):

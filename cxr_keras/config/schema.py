@@ -211,8 +211,13 @@ class RunConfig(Section):
         """What folds and splits are drawn with."""
         return self.seed if self.split_seed is None else self.split_seed
 
-    def refuse_choice_without_validation(self, verb: str) -> None:
-        """Raise ValueError where a validation part must name the epoch and `cxr <verb>` would have none."""
+    def refuse_missing_parts(self, verb: str) -> None:
+        """Raise ValueError where `cxr <verb>` would lack the validation part that must name the epoch, or an official part."""
+        parts = self.data.official_parts
+        if verb == "train" and self.split.kind != "grouped" and parts and not {"train", "test"} <= set(parts):
+            raise ValueError(
+                f"split.kind={self.split.kind} needs train and test, and data.official_parts is {list(parts)}; set kind to grouped"
+            )
         if verb == "cv":
             apart = self.cross_validation.protocol == "bozickovic" or self.cross_validation.validation > 0
             key = "cross_validation.validation"

@@ -68,7 +68,7 @@ def plan_run(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[str, An
         ValueError: the config names no images, or cannot be run.
     """
     jobs = config.cross_validation.folds if verb == "cv" else 1
-    config.refuse_choice_without_validation(verb)
+    config.refuse_missing_parts(verb)
     unweighted = config.model.model_copy(update={"weights": None})
     check_model(unweighted, image_size=config.data.image_size, folds=range(jobs))
     manifest = manifest_of(config.data, seed=config.seed_of_splits)

@@ -46,10 +46,10 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     """
     spare_gpu_memory()
     if verb == "tune":
-        config.refuse_choice_without_validation("cv")
+        config.refuse_missing_parts("cv")
     else:
         config = config.model_copy(update={"tune": None})
-        config.refuse_choice_without_validation(verb)
+        config.refuse_missing_parts(verb)
     folds = range(1) if verb == "train" else range(config.cross_validation.folds)
     check_model(config.model, image_size=config.data.image_size, folds=folds)
     check_frozen_base(config)

@@ -151,9 +151,9 @@ def check_search(config: RunConfig) -> None:
             try:
                 made = with_settings(config, settings, origin=f"tune.space with {name}={value}")
                 check_model(made.model, image_size=made.data.image_size, folds=range(1))
-                made.refuse_choice_without_validation("cv")
+                made.refuse_missing_parts("cv")
                 if config.tune.final_model:
-                    made.refuse_choice_without_validation("train")
+                    made.refuse_missing_parts("train")
             except ValueError as error:
                 faults.append(str(error))
     if faults:

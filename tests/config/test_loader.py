@@ -81,3 +81,11 @@ def test_merge_goes_section_by_section_and_changes_nothing():
     assert merge(base, top) == {"a": {"b": 3, "c": [1]}, "d": 2}
     assert base == {"a": {"b": 1, "c": [1]}, "d": 2}
     assert flatten({"a": {"b": 1, "c": {}}, "d": 2}) == {"a.b": 1, "a.c": {}, "d": 2}
+
+
+def test_an_official_split_needs_its_parts():
+    config = load_config("scratch_best", ["data.official_parts=[train, val]"])
+    config.refuse_missing_parts("cv")
+    with pytest.raises(ValueError, match="split.kind=official needs train and test; .* Set kind to grouped"):
+        config.refuse_missing_parts("train")
+    load_config("scratch_best", ["data.official_parts=[train, val]", "split.kind=grouped"]).refuse_missing_parts("train")

@@ -86,6 +86,6 @@ def test_merge_goes_section_by_section_and_changes_nothing():
 def test_an_official_split_needs_its_parts():
     config = load_config("scratch_best", ["data.official_parts=[train, val]"])
     config.refuse_missing_parts("cv")
-    with pytest.raises(ValueError, match="split.kind=official needs train and test; .* Set kind to grouped"):
+    with pytest.raises(ValueError, match="split.kind=official needs train and test, and .*; set kind to grouped"):
         config.refuse_missing_parts("train")
     load_config("scratch_best", ["data.official_parts=[train, val]", "split.kind=grouped"]).refuse_missing_parts("train")

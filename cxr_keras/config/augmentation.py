@@ -35,6 +35,7 @@ class AugmentationSection(Section):
 
     rotation_degrees: float = Field(0.0, ge=0, le=180, description="uniform in ± this angle")
     zoom: tuple[float, float] = Field((1.0, 1.0), description="uniform factor; above 1 enlarges")
+    aspect: tuple[float, float] = Field((1.0, 1.0), description="factor of width over height, even in its logarithm; above 1 widens")
     shift: float = Field(0.0, ge=0, lt=1, description="uniform in ± this share of height and width")
     horizontal_flip: bool = False
     appearance: AppearanceSection = AppearanceSection()
@@ -53,8 +54,10 @@ class AugmentationSection(Section):
         low, high = self.zoom
         if not 0 < low <= high:
             raise ValueError(f"zoom is {list(self.zoom)}; expected [low, high] with 0 < low <= high")
+        if not 0 < self.aspect[0] <= self.aspect[1]:
+            raise ValueError(f"aspect is {list(self.aspect)}; expected [low, high] with 0 < low <= high")
         if self.mode == "copies" and not self.affine:
-            raise ValueError("mode is copies but nothing varies them: set rotation_degrees, zoom, shift or horizontal_flip")
+            raise ValueError("mode is copies but nothing varies them: set rotation_degrees, zoom, aspect, shift or horizontal_flip")
         if self.appearance.made().changes and (self.mode != "each_epoch" or self.classes != "all"):
             raise ValueError(
                 "appearance goes with mode each_epoch and classes all: compression or noise in one class alone would give the class away"
@@ -66,4 +69,4 @@ class AugmentationSection(Section):
     @property
     def affine(self) -> bool:
         """Whether any affine variation is asked for."""
-        return bool(self.rotation_degrees or self.shift or self.horizontal_flip or self.zoom != (1.0, 1.0))
+        return bool(self.rotation_degrees or self.shift or self.horizontal_flip or self.zoom != (1.0, 1.0) or self.aspect != (1.0, 1.0))

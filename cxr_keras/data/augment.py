@@ -17,13 +17,13 @@ from cxr_keras.data.appearance import Appearance
 
 FILL_MODES = ("reflect", "nearest", "constant")
 
-_DRAWS = 7
-"""Random numbers an image: rotation, zoom, shift down and across, flip, crop down and across."""
+_DRAWS = 8
+"""Random numbers an image: rotation, zoom, shift down and across, flip, crop down and across, aspect."""
 
 
 @dataclass(frozen=True)
 class Affine:
-    """Rotation, zoom, shift and flip, composed about the image's centre.
+    """Stretching, rotation, zoom, shift and flip, composed about the image's centre in this order.
 
     Attributes:
         rotation_degrees: drawn evenly from ± this angle, degrees.
@@ -32,6 +32,8 @@ class Affine:
         horizontal_flip: whether half of the images are mirrored left to right.
         fill_mode: what is seen beyond the edge: "reflect", "nearest" or "constant" (black). Reflection is the default, since
             where one class alone is augmented, black wedges or smeared borders would tell the class.
+        aspect: lowest and highest factor of width over height at the same area, drawn evenly in its logarithm. Where files of other shapes
+            were stretched to one, their shape is still to be seen in the picture, and it may tell the class.
 
     Raises:
         ValueError: a value out of its range.
@@ -42,6 +44,7 @@ class Affine:
     shift: float = 0.0
     horizontal_flip: bool = False
     fill_mode: str = "reflect"
+    aspect: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
         faults = []
@@ -49,6 +52,8 @@ class Affine:
             faults.append(f"rotation_degrees must lie in 0 to 180, got {self.rotation_degrees!r}")
         if len(self.zoom) != 2 or not 0 < self.zoom[0] <= self.zoom[1]:
             faults.append(f"zoom must be the lowest and the highest factor, both above 0, got {self.zoom!r}")
+        if len(self.aspect) != 2 or not 0 < self.aspect[0] <= self.aspect[1]:
+            faults.append(f"aspect must be the lowest and the highest factor, both above 0, got {self.aspect!r}")
         if not 0 <= self.shift < 1:
             faults.append(f"shift is a part of the side and must lie in 0 to 1, got {self.shift!r}")
         if self.fill_mode not in FILL_MODES:
@@ -148,8 +153,8 @@ def draw_transforms(
 
     Args:
         augmentation: what may be changed.
-        uniform: float64 (n, 7) in [0, 1), of `draw_uniform`.
-        changed: bool (n,); others get no rotation, zoom, shift or flip.
+        uniform: float64 (n, 8) in [0, 1), of `draw_uniform`.
+        changed: bool (n,); others get no stretching, rotation, zoom, shift or flip.
         height: rows of the source, pixels.
         width: columns of the source, pixels.
         centred: whether the window is the centre for all; else it is drawn for all.
@@ -170,8 +175,10 @@ def draw_transforms(
     if centred:
         top, left = np.full_like(top, room_down // 2), np.full_like(left, room_across // 2)
 
-    a0, a1 = mirror * np.cos(angle) / zoom, -np.sin(angle) / zoom
-    b0, b1 = mirror * np.sin(angle) / zoom, np.cos(angle) / zoom
+    narrowest, widest = np.log(affine.aspect)
+    stretch = np.exp(np.where(changed, narrowest + (widest - narrowest) * uniform[:, 7], 0.0) / 2.0)
+    a0, a1 = mirror * np.cos(angle) / zoom / stretch, -np.sin(angle) / zoom / stretch
+    b0, b1 = mirror * np.sin(angle) / zoom * stretch, np.cos(angle) / zoom * stretch
     centre_x, centre_y = (width - 1) / 2.0, (height - 1) / 2.0
     a2 = centre_x - across + a0 * (left - centre_x) + a1 * (top - centre_y)
     b2 = centre_y - down + b0 * (left - centre_x) + b1 * (top - centre_y)

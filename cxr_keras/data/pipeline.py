@@ -194,7 +194,7 @@ def _gather(
         centred = augmentation.crop is None or not augmentation.crop.at_random
         if not centred:
             # The window moves in every epoch, also where the rest of the picture is fixed.
-            uniform[:, 5:] = draw_uniform(seed + _WINDOW, keys, copies, np.full_like(keys, int(epoch) + 1), count=2)
+            uniform[:, 5:7] = draw_uniform(seed + _WINDOW, keys, copies, np.full_like(keys, int(epoch) + 1), count=2)
         transforms = draw_transforms(augmentation, uniform, changed, height=shape[0], width=shape[1], centred=centred)
         return pixels, examples.targets[indices], transforms
 

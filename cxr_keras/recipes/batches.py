@@ -68,6 +68,7 @@ def augmentation_of(config: RunConfig, classes: tuple[str, ...]) -> Augmentation
         zoom=settings.zoom,
         shift=settings.shift,
         horizontal_flip=settings.horizontal_flip,
+        aspect=settings.aspect,
     )
     varied = tuple(augmented_columns(config, classes)) if settings.mode == "each_epoch" else ()
     return Augmentation(

@@ -17,7 +17,8 @@ def _change(
     picture: np.ndarray, augmentation: Augmentation, uniform: list[float], *, changed: bool = True, centred: bool = False
 ) -> np.ndarray:
     height, width = picture.shape[1:3]
-    transforms = draw_transforms(augmentation, np.array([uniform]), np.array([changed]), height=height, width=width, centred=centred)
+    draws = np.array([uniform + [0.5] * (8 - len(uniform))])
+    transforms = draw_transforms(augmentation, draws, np.array([changed]), height=height, width=width, centred=centred)
     fill_mode = augmentation.affine.fill_mode if augmentation.affine else "reflect"
     shape = augmentation.output_shape(height, width)
     return transform_images(picture, transforms, shape, fill_mode=fill_mode).numpy()[0, ..., 0]
@@ -62,6 +63,18 @@ def test_zoom_above_one_enlarges_and_rotation_turns_about_the_centre() -> None:
     turned = _change(corner, Augmentation(Affine(rotation_degrees=90)), [1.0, 0.5, 0.5, 0.5, 0.9, 0.5, 0.5])
     row, column = np.unravel_index(turned.argmax(), turned.shape)
     assert column == 20 and abs(row - 20) == 10 and turned.max() == pytest.approx(100, rel=1e-3)
+
+
+def test_aspect_stretches_one_way_as_it_squeezes_the_other() -> None:
+    picture = np.zeros((1, 61, 61, 1), np.float32)
+    picture[0, 20:41, 20:41] = 100
+    aspect = Augmentation(Affine(aspect=(0.5, 2.0), fill_mode="constant"))
+    sides = []
+    for draw in (0.0, 0.5, 1.0):
+        stretched = _change(picture, aspect, [0.5, 0.5, 0.5, 0.5, 0.9, 0.5, 0.5, draw]) > 50
+        sides.append((stretched.any(axis=1).sum(), stretched.any(axis=0).sum()))
+    assert sides[1] == (21, 21) and sides[0] == sides[2][::-1]
+    assert sides[2][1] / sides[2][0] == pytest.approx(2.0, rel=0.1) and sides[2][0] * sides[2][1] == pytest.approx(441, rel=0.1)
 
 
 @pytest.mark.parametrize(("mode", "beyond"), [("constant", 0.0), ("nearest", 200.0), ("reflect", 200.0)])

@@ -23,6 +23,7 @@ import pandas as pd
 from crossed_looks import LOOKS, scorer_of
 from sklearn.metrics import roc_auc_score
 
+from cxr_keras.data.appearance import Appearance
 from cxr_keras.data.manifest import write_manifest
 from cxr_keras.data.sources import build_manifest
 from cxr_keras.data.subsample import keep_official_parts
@@ -64,6 +65,12 @@ ROWS = {
     "96 px, place, look, CLAHE": (f"augmentation.appearance={{{LOOK}}}", "data.clahe=2.0"),
     "96 px, place, look, mixup": (f"augmentation.appearance={{{LOOK}}}", "augmentation.mixup=0.4"),
     "96 px, place, look, two blocks": (f"augmentation.appearance={{{LOOK}}}", "model.params={blocks: 2}"),
+    "64 px, place, aspect, look, two blocks": (
+        f"augmentation.appearance={{{LOOK}}}",
+        "augmentation.aspect=[0.65, 1.54]",
+        "model.params={blocks: 2}",
+        "data.image_size=[64, 64]",
+    ),
 }
 
 
@@ -104,18 +111,20 @@ def main() -> None:
     manifest = options.out / "manifest.csv"
     write_manifest(block_manifest(options.images), manifest)
     write_text(options.out / "config.yaml", CONFIG.format(manifest=manifest.resolve(), epochs=options.epochs, look=VALIDATION_LOOK))
-    print(f"{'row':34}{'validation':>12}{'another look':>14}{'block':>9}{'accuracy':>10}{'crossed: mean':>15}{'worst':>8}")
+    print(f"{'row':40}{'validation':>12}{'another look':>14}{'block':>9}{'accuracy':>10}{'crossed looks':>15}{'shapes':>8}")
     for row in options.rows:
         run = options.out / re.sub(r"[^a-z0-9]+", "-", row.lower())
         command = ["cxr", "train", str(options.out / "config.yaml"), *ROWS[row], "--run", str(run)]
         subprocess.run(command, check=True, stdout=sys.stderr)
         score, sick = scorer_of(run)
-        plain, crossed = score(None), []
-        for changed in map(score, LOOKS.values()):
-            crossed += [roc_auc_score(sick, np.where(sick == which, changed, plain)) for which in (False, True)]
+        plain, worst = score(None), {"look": 1.0, "shape": 1.0}
+        for change in LOOKS.values():
+            changed, kind = score(change), "look" if isinstance(change, Appearance) else "shape"
+            crossed = [roc_auc_score(sick, np.where(sick == which, changed, plain)) for which in (False, True)]
+            worst[kind] = min(worst[kind], *crossed)
         look, block = auroc(run / "split" / "validation_predictions.csv")[0], auroc(run / "predictions.csv")
-        print(f"{row:34}{roc_auc_score(sick, plain):12.4f}{look:14.4f}{block[0]:9.4f}{block[1]:10.3f}", end="")
-        print(f"{np.mean(crossed):15.4f}{min(crossed):8.4f}", flush=True)
+        print(f"{row:40}{roc_auc_score(sick, plain):12.4f}{look:14.4f}{block[0]:9.4f}{block[1]:10.3f}", end="")
+        print(f"{worst['look']:15.4f}{worst['shape']:8.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 Of the folders train and val, 14 % of the images are set apart as a block: per kind of file (the two series of healthy children, bacterial,
 viral) the patients with the lowest numbers. The rest is trained on, but for 12 % of its patients, whose images get the look of another
-archive and are scored too; `crossed_looks.py` scores these images further. One run of `cxr train` a row; a run that is done is not
-repeated.
+archive and are scored too; `cxr audit` scores these images further. One run of `cxr train` a row; a run that is done is not repeated.
 
     python benchmarks/scratch_ablation.py --images CHEST_XRAY --out runs/ablation [--rows "96 px, place" ...] [--epochs 12]
 
@@ -13,6 +12,7 @@ Needs nothing besides the project. About 6 minutes a row on one quiet core.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import re
 import subprocess
 import sys
@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from crossed_looks import LOOKS, scorer_of
 from sklearn.metrics import roc_auc_score
 
-from cxr_keras.data.appearance import Appearance
+from cxr_keras.data.looks import LOOKS
 from cxr_keras.data.manifest import write_manifest
 from cxr_keras.data.sources import build_manifest
 from cxr_keras.data.subsample import keep_official_parts
+from cxr_keras.recipes.audit import audit
 from cxr_keras.runs.files import write_text
 
 BLOCK = 0.14
@@ -116,14 +116,16 @@ def main() -> None:
         run = options.out / re.sub(r"[^a-z0-9]+", "-", row.lower())
         command = ["cxr", "train", str(options.out / "config.yaml"), *ROWS[row], "--run", str(run)]
         subprocess.run(command, check=True, stdout=sys.stderr)
-        score, sick = scorer_of(run)
-        plain, worst = score(None), {"look": 1.0, "shape": 1.0}
-        for change in LOOKS.values():
-            changed, kind = score(change), "look" if isinstance(change, Appearance) else "shape"
-            crossed = [roc_auc_score(sick, np.where(sick == which, changed, plain)) for which in (False, True)]
-            worst[kind] = min(worst[kind], *crossed)
+        with contextlib.redirect_stdout(sys.stderr):
+            audited = audit(run)
+        plain = audited["scores"]["macro_auroc"]["value"]
+        shapes = {look.name for look in LOOKS if look.of_shape}
+        worst = {
+            kind: plain + min(row["macro_auroc"]["value"] for row in audited["looks"] if (row["look"] in shapes) == (kind == "shape"))
+            for kind in ("look", "shape")
+        }
         look, block = auroc(run / "split" / "validation_predictions.csv")[0], auroc(run / "predictions.csv")
-        print(f"{row:40}{roc_auc_score(sick, plain):12.4f}{look:14.4f}{block[0]:9.4f}{block[1]:10.3f}", end="")
+        print(f"{row:40}{plain:12.4f}{look:14.4f}{block[0]:9.4f}{block[1]:10.3f}", end="")
         print(f"{worst['look']:15.4f}{worst['shape']:8.4f}", flush=True)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cxr_keras.cli import audit as audit_commands
 from cxr_keras.cli import configs as config_commands
 from cxr_keras.cli import data as data_commands
 from cxr_keras.cli import explain as explain_commands
@@ -25,6 +26,7 @@ app.add_typer(data_commands.app, name="data", help="Fetch, build, check and flag
 app.add_typer(weights_commands.app, name="weights", help="Convert weights of other programs.")
 app.add_typer(config_commands.app, name="configs")
 app.add_typer(model_commands.app, name="models")
+app.command("audit")(audit_commands.audit)
 app.command("explain")(explain_commands.explain)
 app.command("export")(export_commands.export)
 app.command("features")(feature_commands.features)

@@ -24,6 +24,10 @@ SETTINGS = (
 )
 
 
+OF_RUNS = ("audit", "evaluate", "explain", "export", "report")
+"""Verbs that take a run and no images."""
+
+
 @pytest.fixture(scope="session")
 def phantom(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("phantom") / "set"
@@ -40,7 +44,7 @@ def cxr(tmp_path, phantom, monkeypatch, capfd):
     """
 
     def command(verb, *arguments, settings=SETTINGS, environment=None, start=False):
-        named = verb in ("evaluate", "report") or any("data.sources" in a or "data.manifest" in a for a in arguments)
+        named = verb in OF_RUNS or any("data.sources" in a or "data.manifest" in a for a in arguments)
         origin = [] if named else [f"data.sources=[phantom:{phantom}]"]
         line = [verb, arguments[0], *origin, *settings, *arguments[1:]]
         variables = {"CXR_CACHE": str(tmp_path / "cache"), "COLUMNS": "100"} | (environment or {})

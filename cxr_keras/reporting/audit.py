@@ -1,0 +1,110 @@
+"""An audit of looks: as a sentence, a table and a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from cxr_keras.reporting.style import COLOURS, STYLE, set_title
+from cxr_keras.reporting.tables import NOT_AVAILABLE, Table, format_value
+
+MARKERS = "os^Dv*"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one class with another look does to a score.
+
+    Attributes:
+        look: name of the look.
+        label: the class that has it.
+        read: whether the macro AUROC falls by so much, beyond chance, that the look is said to be read.
+        auroc: change of the macro AUROC with its interval: value, low, high, each None where it is undefined.
+        balanced_accuracy: the same of the balanced accuracy.
+    """
+
+    look: str
+    label: str
+    read: bool
+    auroc: tuple[float | None, float | None, float | None]
+    balanced_accuracy: tuple[float | None, float | None, float | None]
+
+
+def in_words(changes: Sequence[Change], *, notable: float) -> str:
+    """What the audit found, in a sentence or two.
+
+    Args:
+        changes: of every look and class.
+        notable: the fall from which on a look is said to be read.
+    """
+    read = sorted((each for each in changes if each.read), key=lambda each: each.auroc[0] or 0.0)
+    if not read:
+        lowest = min((each.auroc[0] or 0.0) for each in changes)
+        return (
+            f"No look of one class alone lowers the macro AUROC by {notable:g} or more beyond chance; the largest fall is {lowest:+.3f}. "
+            "Other cues than these may be read all the same."
+        )
+    listed = "; ".join(f"{each.label} {each.look} ({each.auroc[0]:+.3f})" for each in read)
+    return (
+        f"This run reads more than disease. Macro AUROC where one class alone has another look: {listed}. Where archives differ in such "
+        "things it will be wrong. Vary them in training (augmentation.aspect, zoom, appearance) and audit again."
+    )
+
+
+def audit_table(
+    changes: Sequence[Change], scores: Mapping[str, Mapping[str, Any]], *, n_images: int, n_groups: int, notable: float
+) -> Table:
+    """Tabulate the changes of macro AUROC and balanced accuracy.
+
+    Args:
+        changes: of every look and class.
+        scores: name -> {value, low, high} of the images as they are.
+        n_images: images audited.
+        n_groups: their patients.
+        notable: as in `in_words`.
+    """
+    rows = [("as they are", "", format_value(scores["macro_auroc"]), format_value(scores["balanced_accuracy"]), "")]
+    for each in changes:
+        rows.append((each.look, each.label, _signed(*each.auroc), _signed(*each.balanced_accuracy), "read" if each.read else ""))
+    note = (
+        f"{n_images:,} images of {n_groups:,} patients that no model of the run was trained on, none of an official test. One class alone "
+        "gets the look; below the first row: change to the images as they are, 95% interval over patients. read: the macro AUROC falls by "
+        f"{notable:g} or more, beyond chance after Holm's correction."
+    )
+    return Table("One class with another look", ("look", "of class", "macro AUROC", "balanced accuracy", ""), tuple(rows), note=note)
+
+
+def _signed(value: float | None, low: float | None, high: float | None) -> str:
+    """Show a change with its interval: "-0.091 [-0.120, -0.064]"."""
+    if value is None:
+        return NOT_AVAILABLE
+    return f"{value:+.3f}" if low is None or high is None else f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def audit_figure(changes: Sequence[Change], *, title: str, notable: float) -> Figure:
+    """Draw the change of the macro AUROC by look, a mark a class, with its interval; a dotted line where a look is said to be read."""
+    looks = list(dict.fromkeys(each.look for each in changes))
+    classes = list(dict.fromkeys(each.label for each in changes))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7, 0.2 * len(looks) * max(2, len(classes)) + 1.8), layout="constrained")
+        axes = figure.subplots()
+        axes.axvline(0, color="0.4", linewidth=0.8)
+        axes.axvline(-notable, color="0.4", linewidth=0.8, linestyle=":")
+        for number, label in enumerate(classes):
+            found = [each for each in changes if each.label == label]
+            rows = np.array([looks.index(each.look) for each in found]) + (number - (len(classes) - 1) / 2) * 0.7 / len(classes)
+            value, low, high = np.array([each.auroc for each in found], dtype=float).T
+            colour = COLOURS[number % len(COLOURS)]
+            axes.hlines(rows, low, high, color=colour, linewidth=1.5)
+            axes.plot(value, rows, linestyle="", marker=MARKERS[number % len(MARKERS)], color=colour, label=f"{label} alone")
+        axes.set_yticks(range(len(looks)), looks)
+        axes.invert_yaxis()
+        axes.set_xlabel("change of the macro AUROC")
+        axes.legend(loc="best", fontsize="small")
+        set_title(figure, f"{title}: one class with another look", "95% interval, patients resampled; dotted: said to be read")
+    return figure

@@ -15,7 +15,7 @@ def audit(
     run: Annotated[Path, typer.Argument(help="A finished run of `cxr cv` or `cxr train`, with its networks.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the results; default RUN/audit.")] = None,
 ) -> None:
-    """Tell whether a run reads how images look: one class alone gets another sharpness, contrast or shape. Reads no official test."""
+    """Tell whether a run reads how images look: one class alone gets another sharpness, contrast or shape."""
     start_backend()
     # It warns that a function is compiled for each of several models, which is what happens here and must.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

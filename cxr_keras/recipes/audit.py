@@ -34,8 +34,8 @@ AUDIT_FOLDER = "audit"
 def audit(run: str | Path, *, out: str | Path | None = None, draws: int | None = None) -> dict[str, Any]:
     """Give one class after another another look, and tell how far that moves a run's scores.
 
-    Images are those that no model of the run was trained on and that are no official test images: the validation part of `cxr train`,
-    or its test part where the split is not an official one; of `cxr cv` what each fold held out.
+    Images are those that no model of the run was trained on, but never those of an official test that the run is scored on: the validation
+    part of `cxr train`, or its test part where the split is not an official one; of `cxr cv` what each fold held out.
 
     Args:
         run: a finished run with its networks.

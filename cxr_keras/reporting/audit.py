@@ -72,8 +72,8 @@ def audit_table(
     for each in changes:
         rows.append((each.look, each.label, _signed(*each.auroc), _signed(*each.balanced_accuracy), "read" if each.read else ""))
     note = (
-        f"{n_images:,} images of {n_groups:,} patients that no model of the run was trained on, none of an official test. One class alone "
-        "gets the look; below the first row: change to the images as they are, 95% interval over patients. read: the macro AUROC falls by "
+        f"{n_images:,} images of {n_groups:,} patients that no model of the run was trained on. One class alone gets the "
+        "look; below the first row: change to the images as they are, 95% interval over patients. read: the macro AUROC falls by "
         f"{notable:g} or more, beyond chance after Holm's correction."
     )
     return Table("One class with another look", ("look", "of class", "macro AUROC", "balanced accuracy", ""), tuple(rows), note=note)

@@ -64,6 +64,7 @@ def audit(run: str | Path, *, out: str | Path | None = None, draws: int | None =
             changed[look.name].append(predictions_table(images, predict(look), classes, fold=fold))
     tables = {name: pd.concat(found, ignore_index=True) for name, found in changed.items()}
     together = pd.concat(plain, ignore_index=True)
+    print(f"resampling patients for {len(LOOKS) * len(classes)} comparisons", flush=True)
     differences = crossed_differences(together, tables, draws=draws, seed=config.seed)
     scores = score_predictions(together, seed=config.seed)
     changes = [

@@ -22,10 +22,11 @@ from cxr_keras.evaluation.paired import Difference
 from cxr_keras.recipes.batches import batches_in_order, open_cache
 from cxr_keras.recipes.evaluate_run import open_finished
 from cxr_keras.recipes.parts import parts_of
+from cxr_keras.recipes.run import announce_phantom
 from cxr_keras.reporting import save_figure
 from cxr_keras.reporting.audit import Change, audit_figure, audit_table, in_words
 from cxr_keras.reporting.tables import render_markdown, render_text
-from cxr_keras.runs.files import write_csv, write_json, write_text
+from cxr_keras.runs.files import read_json, write_csv, write_json, write_text
 from cxr_keras.training.validation import predict_from_logits
 
 AUDIT_FOLDER = "audit"
@@ -54,8 +55,10 @@ def audit(run: str | Path, *, out: str | Path | None = None, draws: int | None =
     manifest = read_manifest(run / "manifest.csv")
     classes = class_order(manifest["label"])
     parts = {name: _audited(config, path.parent) for name, path in models.items()}
+    announce_phantom(config, manifest)
     plain, changed = [], {look.name: [] for look in LOOKS}
-    for fold, (name, path) in enumerate(models.items()):
+    for name, path in models.items():
+        fold = int(name.removeprefix("fold-")) if name.startswith("fold-") else 0
         images = manifest[manifest["image_id"].isin(parts[name])].reset_index(drop=True)
         predict = _predictor(config, path, images, classes)
         plain.append(predictions_table(images, predict(None), classes, fold=fold))
@@ -71,7 +74,10 @@ def audit(run: str | Path, *, out: str | Path | None = None, draws: int | None =
         Change(look, label, is_read(found["macro_auroc"]), _with_interval(found["macro_auroc"]), _with_interval(found["balanced_accuracy"]))
         for (look, label), found in differences.items()
     ]
-    table = audit_table(changes, scores["scores"], n_images=scores["n_images"], n_groups=scores["n_groups"], notable=NOTABLE)
+    origin = read_json(run / "metrics.json")["provenance"]
+    table = audit_table(
+        changes, scores["scores"], n_images=scores["n_images"], n_groups=scores["n_groups"], notable=NOTABLE, provenance=origin
+    )
     sentence = in_words(changes, notable=NOTABLE)
     write_csv(folder / "predictions.csv", pd.concat([each.assign(look=name) for name, each in {AS_IT_IS: together, **tables}.items()]))
     write_text(folder / "summary.md", f"# {config.name}: audit\n\n{sentence}\n\n{render_markdown([table])}")
@@ -79,6 +85,7 @@ def audit(run: str | Path, *, out: str | Path | None = None, draws: int | None =
     told = {
         "images": scores["n_images"],
         "patients": scores["n_groups"],
+        "provenance": origin,
         "scores": {name: scores["scores"][name] for name in ("macro_auroc", "balanced_accuracy")},
         "looks": [
             {"look": look, "class": label, "read": is_read(found["macro_auroc"]), **{name: asdict(found[name]) for name in found}}
@@ -87,7 +94,9 @@ def audit(run: str | Path, *, out: str | Path | None = None, draws: int | None =
     }
     write_json(folder / "audit.json", told)
     print(render_text([table]))
-    print(f"{sentence}\nEverything lies in {folder}")
+    print(sentence)
+    announce_phantom(config, manifest)
+    print(f"Everything lies in {folder}")
     return told
 
 

@@ -52,12 +52,18 @@ def in_words(changes: Sequence[Change], *, notable: float) -> str:
     listed = "; ".join(f"{each.label} {each.look} ({each.auroc[0]:+.3f})" for each in read)
     return (
         f"This run reads more than disease. Macro AUROC where one class alone has another look: {listed}. Where archives differ in such "
-        "things it will be wrong. Vary them in training (augmentation.aspect, zoom, appearance) and audit again."
+        "things it may be wrong. Vary them in training (augmentation.aspect, zoom, appearance) and audit again."
     )
 
 
 def audit_table(
-    changes: Sequence[Change], scores: Mapping[str, Mapping[str, Any]], *, n_images: int, n_groups: int, notable: float
+    changes: Sequence[Change],
+    scores: Mapping[str, Mapping[str, Any]],
+    *,
+    n_images: int,
+    n_groups: int,
+    notable: float,
+    provenance: Mapping[str, str],
 ) -> Table:
     """Tabulate the changes of macro AUROC and balanced accuracy.
 
@@ -67,12 +73,14 @@ def audit_table(
         n_images: images audited.
         n_groups: their patients.
         notable: as in `in_words`.
+        provenance: of the run: data, pixels, epochs, seeds and weights.
     """
     rows = [("as they are", "", format_value(scores["macro_auroc"]), format_value(scores["balanced_accuracy"]), "")]
     for each in changes:
         rows.append((each.look, each.label, _signed(*each.auroc), _signed(*each.balanced_accuracy), "read" if each.read else ""))
+    told = ", ".join(f"{name} {provenance[name]}" for name in ("data", "pixels", "epochs", "seeds", "weights") if name in provenance)
     note = (
-        f"{n_images:,} images of {n_groups:,} patients that no model of the run was trained on. One class alone gets the "
+        f"The run: {told}. {n_images:,} images of {n_groups:,} patients that no model of the run was trained on. One class alone gets the "
         "look; below the first row: change to the images as they are, 95% interval over patients. read: the macro AUROC falls by "
         f"{notable:g} or more, beyond chance after Holm's correction."
     )

@@ -18,7 +18,7 @@ def test_a_run_is_audited_on_images_that_its_model_did_not_train_on(cxr, tmp_pat
     assert code == 0, errors
     code, output, errors = cxr("audit", "one", settings=())
     assert code == 0, errors
-    assert "One class with another look" in output and "drawn" not in errors
+    assert "One class with another look" in output and "data phantom" in output and "PHANTOM" in output + errors
     told = read_json(tmp_path / "one" / "audit" / "audit.json")
     parts = pd.read_csv(tmp_path / "one" / "split" / "parts.csv")
     assert told["images"] == (parts["part"] == "validation").sum()

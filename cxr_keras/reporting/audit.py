@@ -45,9 +45,10 @@ def in_words(changes: Sequence[Change], *, notable: float) -> str:
     read = sorted((each for each in changes if each.read), key=lambda each: each.auroc[0] or 0.0)
     if not read:
         lowest = min((each.auroc[0] or 0.0) for each in changes)
+        unsure = ", which these few patients cannot tell from chance" if lowest <= -notable else ""
         return (
-            f"No look of one class alone lowers the macro AUROC by {notable:g} or more beyond chance; the largest fall is {lowest:+.3f}. "
-            "Other cues than these may be read all the same."
+            f"No look of one class alone lowers the macro AUROC by {notable:g} or more beyond chance; the lowest change is {lowest:+.3f}"
+            f"{unsure}. Other cues than these may be read all the same."
         )
     listed = "; ".join(f"{each.label} {each.look} ({each.auroc[0]:+.3f})" for each in read)
     return (

@@ -3,6 +3,8 @@
 Of the folders train and val, 14 % of the images are set apart as a block: per kind of file (the two series of healthy children, bacterial,
 viral) the patients with the lowest numbers. The rest is trained on, but for 12 % of its patients, whose images get the look of another
 archive and are scored too; `cxr audit` scores these images further. One run of `cxr train` a row; a run that is done is not repeated.
+The pretrained row starts from a network that learned, without any label, by how many right angles an image of the training part is turned
+(Gidaris, Singh and Komodakis 2018, Unsupervised Representation Learning by Predicting Image Rotations).
 
     python benchmarks/scratch_ablation.py --images CHEST_XRAY --out runs/ablation [--rows "96 px, place" ...] [--epochs 12]
 
@@ -18,16 +20,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from cxr_keras.data.looks import LOOKS
-from cxr_keras.data.manifest import write_manifest
+from cxr_keras.data.manifest import read_manifest, write_manifest
 from cxr_keras.data.sources import build_manifest
 from cxr_keras.data.subsample import keep_official_parts
+from cxr_keras.pixels.decode import DecodeSettings, decode_and_resize
 from cxr_keras.recipes.audit import audit
-from cxr_keras.runs.files import write_text
+from cxr_keras.runs.files import write_csv, write_text
 
 BLOCK = 0.14
 LOOK = "rescale: [0.5, 1.0], jpeg_quality: [30, 95], contrast: [0.7, 1.3], gamma: [0.7, 1.4], brightness: 0.1, noise: 4.0"
@@ -49,6 +53,24 @@ split: {{kind: official, validation: 0.12}}
 evaluation: {{mistakes_shown: 0, validation_appearance: {{{look}}}}}
 """
 
+ROTATIONS_CONFIG = """
+name: rotations
+data: {{sources: ["manifest_csv:{table}"], labels: as_given, image_size: [96, 96], batch_size: 32}}
+model: {{name: mini_resnet, weights: null, params: {{blocks: 1}}}}
+augmentation: {{zoom: [0.85, 1.15], shift: 0.08, appearance: {{{look}}}}}
+training:
+  strategy: from_scratch
+  phases:
+    all: {{epochs: {epochs}, patience: null, optimizer: adam, learning_rate: 1.0e-3, decay: cosine, batch_norm: recalibrated}}
+  precision: mixed_bfloat16
+split: {{kind: official}}
+evaluation: {{mistakes_shown: 0}}
+"""
+ROTATIONS_EPOCHS = 3  # of four times as many images: as many steps as the twelve epochs that follow
+SIDE = 96
+
+PRETRAINED = "96 px, place, look, pretrained on rotations"
+
 ROWS = {
     "96 px, nothing": (
         "augmentation.rotation_degrees=0",
@@ -65,6 +87,7 @@ ROWS = {
     "96 px, place, look, CLAHE": (f"augmentation.appearance={{{LOOK}}}", "data.clahe=2.0"),
     "96 px, place, look, mixup": (f"augmentation.appearance={{{LOOK}}}", "augmentation.mixup=0.4"),
     "96 px, place, look, two blocks": (f"augmentation.appearance={{{LOOK}}}", "model.params={blocks: 2}"),
+    PRETRAINED: (f"augmentation.appearance={{{LOOK}}}", "training.strategy=end_to_end", "model.weights={rotations}"),
     "64 px, place, aspect, look, two blocks": (
         f"augmentation.appearance={{{LOOK}}}",
         "augmentation.aspect=[0.65, 1.54]",
@@ -93,6 +116,40 @@ def block_manifest(images: Path) -> pd.DataFrame:
     return manifest.assign(split=np.where(manifest["group_id"].isin(block), "test", "train"))
 
 
+def pretrained_on_rotations(out: Path) -> Path:
+    """Train a network on turned images of the training part, and on nothing of the validation part or the block.
+
+    Args:
+        out: folder of the runs; that of an untouched row must lie there, for its parts.
+
+    Returns:
+        The trained network's file.
+    """
+    manifest, untouched = read_manifest(out / "manifest.csv"), out / folder_of("96 px, place, look")
+    part = pd.read_csv(untouched / "split" / "parts.csv", dtype=str).set_index("image_id")["part"]
+    folder, rows = out / "turned", []
+    folder.mkdir(exist_ok=True)
+    # The validation part is what the rotations are scored on.
+    for image in manifest[manifest["image_id"].map(part).isin(("train", "validation"))].itertuples():
+        pixels = decode_and_resize(Path(image.path).read_bytes(), DecodeSettings(SIDE, SIDE)).numpy()[..., 0].astype(np.uint8)
+        for turns in range(4):
+            path = folder / f"{image.sha256}-{turns}.png"
+            if not path.exists():
+                cv2.imwrite(str(path), np.rot90(pixels, turns))
+            split = "train" if part[image.image_id] == "train" else "test"
+            rows.append((path.relative_to(out), f"turned {turns}", image.group_id, split))
+    table, config, run = out / "turned.csv", out / "rotations.yaml", out / "rotations"
+    write_csv(table, pd.DataFrame(rows, columns=["path", "label", "patient_id", "split"]))
+    write_text(config, ROTATIONS_CONFIG.format(table=table.resolve(), look=LOOK, epochs=ROTATIONS_EPOCHS))
+    subprocess.run(["cxr", "train", str(config), "--run", str(run)], check=True, stdout=sys.stderr)
+    return run / "split" / "model.keras"
+
+
+def folder_of(row: str) -> str:
+    """A row's name as that of a folder."""
+    return re.sub(r"[^a-z0-9]+", "-", row.lower())
+
+
 def auroc(table: Path) -> tuple[float, float]:
     """AUROC and accuracy of a predictions table."""
     predictions = pd.read_csv(table)
@@ -113,8 +170,11 @@ def main() -> None:
     write_text(options.out / "config.yaml", CONFIG.format(manifest=manifest.resolve(), epochs=options.epochs, look=VALIDATION_LOOK))
     print(f"{'row':40}{'validation':>12}{'another look':>14}{'block':>9}{'accuracy':>10}{'crossed looks':>15}{'shapes':>8}")
     for row in options.rows:
-        run = options.out / re.sub(r"[^a-z0-9]+", "-", row.lower())
-        command = ["cxr", "train", str(options.out / "config.yaml"), *ROWS[row], "--run", str(run)]
+        run, settings = options.out / folder_of(row), ROWS[row]
+        if row == PRETRAINED:
+            network = pretrained_on_rotations(options.out)
+            settings = [setting.replace("{rotations}", str(network.resolve())) for setting in settings]
+        command = ["cxr", "train", str(options.out / "config.yaml"), *settings, "--run", str(run)]
         subprocess.run(command, check=True, stdout=sys.stderr)
         with contextlib.redirect_stdout(sys.stderr):
             audited = audit(run)

@@ -2,7 +2,7 @@
 
 The names below are the public API; they are imported when first used, so `import cxr_keras` is instant.
 
-    config = cxr_keras.load_config("mini_vgg", ["data.sources=[phantom:data/phantom]"])
+    config = cxr_keras.load_config("mini_vgg", sample=True)
     scores = cxr_keras.cross_validate(config, "runs/notebook")
 """
 

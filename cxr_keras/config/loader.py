@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from cxr_keras.config.classifier import prune
-from cxr_keras.config.schema import RunConfig
+from cxr_keras.config.schema import DataSection, RunConfig
 from cxr_keras.training.strategies import get_strategy
 
 SAMPLE = "sample"
@@ -51,6 +51,8 @@ def load_config(name_or_path: str, overrides: Sequence[str] = (), *, sample: boo
         settings = _as_sample(settings)
     for override in overrides:
         _apply(settings, override)
+    if sample:
+        _name_phantoms(settings["data"])
     return check_config(settings, origin=str(path))
 
 
@@ -132,6 +134,13 @@ def _as_sample(settings: dict[str, Any]) -> dict[str, Any]:
     phases = {phase.name for phase in get_strategy(settings.get("training", {}).get("strategy", "from_scratch")).phases}
     sample["training"]["phases"] = {name: values for name, values in sample["training"]["phases"].items() if name in phases}
     return merge(settings, sample)
+
+
+def _name_phantoms(data: dict[str, Any]) -> None:
+    """Put the label scheme into the sample's folder of phantoms, in place: a folder holds the images of one scheme."""
+    if isinstance(data.get("sources"), list):
+        labels = str(data.get("labels") or DataSection.model_fields["labels"].default)
+        data["sources"] = [source.replace("{labels}", labels) if isinstance(source, str) else source for source in data["sources"]]
 
 
 def put(settings: dict[str, Any], keys: Sequence[str], value: Any, *, origin: str) -> None:

@@ -10,13 +10,14 @@ import pandas as pd
 from cxr_keras.config.schema import DataSection
 from cxr_keras.data.check import check_images
 from cxr_keras.data.describe import describe_manifest
-from cxr_keras.data.labels import permute_labels
+from cxr_keras.data.labels import AS_GIVEN, SCHEMES, classes_of, permute_labels
 from cxr_keras.data.manifest import read_manifest, write_manifest
 from cxr_keras.data.phantom import generate_phantom
+from cxr_keras.data.phantom.generate import SETTINGS_FILE
 from cxr_keras.data.sources import build_manifest
 from cxr_keras.data.subsample import keep_official_parts, subsample_by_group
 from cxr_keras.runs.directory import IDENTITY_FILE
-from cxr_keras.runs.files import write_csv
+from cxr_keras.runs.files import read_json, write_csv
 
 BAD_FILES = "bad_files.csv"
 
@@ -34,9 +35,10 @@ def manifest_of(data: DataSection, *, seed: int) -> pd.DataFrame:
     Raises:
         ValueError: no origin is named, or what it names cannot be used.
     """
+    require_origin(data)
     if data.manifest:
         manifest = read_manifest(Path(data.manifest).expanduser())
-    elif data.sources:
+    else:
         _draw_missing_phantoms(data)
         manifest = build_manifest(
             data.sources,
@@ -45,11 +47,6 @@ def manifest_of(data: DataSection, *, seed: int) -> pd.DataFrame:
             label_map=data.label_map or None,
             on_label_conflict=data.on_label_conflict,
         )
-    else:
-        raise ValueError(
-            "This config names no images. Give them with data.sources=[kermany:/path/to/chest_xray], with data.manifest=FILE made by "
-            "`cxr data build`, or try the phantoms with --sample."
-        )
     if data.official_parts:
         manifest = keep_official_parts(manifest, data.official_parts)
     if data.at_most_per_class:
@@ -57,6 +54,15 @@ def manifest_of(data: DataSection, *, seed: int) -> pd.DataFrame:
     if data.permute_labels:
         manifest = permute_labels(manifest, seed=seed)
     return manifest
+
+
+def require_origin(data: DataSection) -> None:
+    """Raise ValueError where the config names no images."""
+    if not data.manifest and not data.sources:
+        raise ValueError(
+            "This config names no images. Give them with data.sources=[kermany:/path/to/chest_xray], with data.manifest=FILE made by "
+            "`cxr data build`, or try the phantoms with --sample."
+        )
 
 
 def refuse_or_skip_bad_files(manifest: pd.DataFrame, *, policy: str, folder: Path) -> pd.DataFrame:
@@ -94,11 +100,26 @@ def refuse_or_skip_bad_files(manifest: pd.DataFrame, *, policy: str, folder: Pat
 
 
 def _draw_missing_phantoms(data: DataSection) -> None:
-    """Draw the phantom folders that do not exist yet, with the generator's own settings."""
+    """Draw the phantom folders that do not exist yet, with the generator's own settings; refuse one of another label scheme."""
     for source in data.sources:
         name, _, path = source.partition(":")
-        if name == "phantom" and path and not Path(path).expanduser().exists():
-            generate_phantom(Path(path).expanduser(), labels=data.labels)
+        folder = Path(path).expanduser()
+        if name == "phantom" and path and not folder.exists():
+            generate_phantom(folder, labels="four" if data.labels == AS_GIVEN else data.labels)
+        elif name == "phantom" and len(data.sources) == 1 and not data.label_map and (folder / SETTINGS_FILE).is_file():
+            _refuse_other_labels(folder, data.labels)
+
+
+def _refuse_other_labels(folder: Path, labels: str) -> None:
+    """Raise ValueError where phantoms drawn for one label scheme have no place in another, or leave one of its classes empty."""
+    drawn = read_json(folder / SETTINGS_FILE)["labels"]
+    if labels == AS_GIVEN or {SCHEMES[labels].get(name) for name in classes_of(drawn)} == set(classes_of(labels)):
+        return
+    raise ValueError(
+        f"{folder} holds phantoms drawn for data.labels={drawn} ({', '.join(classes_of(drawn))}), and this run has data.labels={labels} "
+        f"({', '.join(classes_of(labels))}). Name a folder that does not exist, which is then drawn, such as "
+        f"data.sources=[phantom:{folder}_{labels}]; or remove {folder}."
+    )
 
 
 def build_data(sources: list[str], *, out: Path, labels: str, patients: str, label_map: list[str]) -> pd.DataFrame:

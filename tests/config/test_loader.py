@@ -17,6 +17,18 @@ def test_resolved_yaml_loads_to_the_same_config(name, tmp_path):
     assert read_config(tmp_path / "config.yaml") == config
 
 
+def test_the_sample_has_a_folder_of_phantoms_for_each_label_scheme():
+    folders = {name: load_config(name, sample=True).data.sources for name in ("resnet50", "mini_vgg", "googlenet_three")}
+    assert folders == {
+        "resnet50": ("phantom:data/phantom_four",),
+        "mini_vgg": ("phantom:data/phantom_binary",),
+        "googlenet_three": ("phantom:data/phantom_three",),
+    }
+    assert load_config("resnet50", ["data.labels=binary"], sample=True).data.sources == ("phantom:data/phantom_binary",)
+    assert load_config("resnet50", ["data.sources=[kermany:/x]"], sample=True).data.sources == ("kermany:/x",)
+    assert load_config("resnet50", ["data.manifest=m.csv"], sample=True).data.sources == ()
+
+
 def test_overrides_are_yaml_values():
     config = load_config("resnet50", ["data.batch_size=16", "model.weights=null", "data.sources=[kermany:/a b,ieee8023:/c]"])
     assert (config.data.batch_size, config.model.weights, config.data.sources) == (16, None, ("kermany:/a b", "ieee8023:/c"))

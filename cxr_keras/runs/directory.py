@@ -12,6 +12,7 @@ from typing import Any
 from cxr_keras.runs.files import read_json, write_json, write_text
 
 IDENTITY_FILE = "run.json"
+LOCK_FILE = ".lock"
 CONFIG_FILE = "config.yaml"
 DONE_FILE = "done.json"
 BEST_CONFIG, FINAL_FOLDER = "best.yaml", "final"
@@ -22,7 +23,8 @@ BEST_CONFIG, FINAL_FOLDER = "best.yaml", "final"
 def hold_run_directory(path: Path, *, wait_seconds: float = 0.0, option: str = "--run") -> Iterator[None]:
     """Keep other processes out of the directory while this one works in it.
 
-    The lock belongs to the open file, so the system frees it when the process ends, however it ends.
+    The lock belongs to the open file, so the system frees it when the process ends, however it ends. What is refused before anything
+    was written leaves no directory behind.
 
     Args:
         path: the directory; made if it is not there.
@@ -32,8 +34,9 @@ def hold_run_directory(path: Path, *, wait_seconds: float = 0.0, option: str = "
     Raises:
         ValueError: another process holds it.
     """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
-    with open(path / ".lock", "w") as lock:
+    with open(path / LOCK_FILE, "w") as lock:
         last_try = time.monotonic() + wait_seconds
         while True:
             try:
@@ -48,7 +51,20 @@ def hold_run_directory(path: Path, *, wait_seconds: float = 0.0, option: str = "
         for abandoned in path.glob(".*.partial*"):
             if not abandoned.is_dir():  # a folder belongs to the verb that fills it, has its own lock, and may be in use
                 abandoned.unlink()  # of a write that was killed; ours to clear, as nobody else writes here
-        yield
+        try:
+            yield
+        except BaseException:
+            _remove_empty(made)
+            raise
+
+
+def _remove_empty(made: list[Path]) -> None:
+    """Remove the folders that were made, innermost first, as far as they hold nothing but the lock of the first."""
+    with contextlib.suppress(OSError):  # somebody put something there; then it stays
+        if made and {item.name for item in made[0].iterdir()} == {LOCK_FILE}:
+            (made[0] / LOCK_FILE).unlink()
+            for folder in made:
+                folder.rmdir()
 
 
 def open_run_directory(

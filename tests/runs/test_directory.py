@@ -49,6 +49,23 @@ def test_a_run_killed_between_its_first_files_begins_again(tmp_path):
     assert not continued and (tmp_path / "run.json").exists()
 
 
+def test_a_refused_run_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="refused"), hold_run_directory(tmp_path / "runs" / "new"):
+        raise ValueError("refused")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_was_there_or_was_written_stays_when_a_run_is_refused(tmp_path):
+    (tmp_path / "mine").mkdir()
+    for folder, written in ((tmp_path / "mine", False), (tmp_path / "runs" / "begun", True)):
+        with pytest.raises(ValueError, match="refused"), hold_run_directory(folder):
+            if written:
+                (folder / "bad_files.csv").touch()
+            raise ValueError("refused")
+        assert folder.is_dir()
+    assert (tmp_path / "runs" / "begun" / "bad_files.csv").exists()
+
+
 def test_a_folder_that_another_verb_was_filling_is_left(tmp_path):
     (tmp_path / ".check.partial").mkdir()
     (tmp_path / ".check.partial" / "trust.csv").touch()

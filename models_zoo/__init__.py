@@ -15,7 +15,7 @@ from models_zoo.parts import (
     prediction_model,
     random_layers,
 )
-from models_zoo.registry import ARCHITECTURES, build, build_base, check_parameters, get_spec, list_models
+from models_zoo.registry import ARCHITECTURES, build, build_base, check_parameters, check_values, get_spec, list_models
 from models_zoo.spec import ArchitectureSpec
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "build",
     "build_base",
     "check_parameters",
+    "check_values",
     "frozen_layer",
     "get_spec",
     "head_layers",

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras import layers
 
-from models_zoo.head import dense_head
+from models_zoo.head import average_windows, dense_head
 from models_zoo.rescaling import torch_range
 from models_zoo.spec import ArchitectureSpec, torchvision_hint
 
@@ -40,10 +40,7 @@ def base(image: Any) -> Any:
         x = layers.Conv2D(filters, kernel, strides=strides, activation="relu", name=name)(x)
         if pooled:
             x = layers.MaxPooling2D(3, strides=2, name=f"{name}_pool")(x)
-    height, width = x.shape[1:3]
-    if 1 in (height, width):  # AdaptiveAveragePooling2D of Keras 3.15 fails on one position; the averages of two equal ones are the same
-        x = layers.UpSampling2D((1 + (height == 1), 1 + (width == 1)), name="avgpool_doubled")(x)
-    return layers.AdaptiveAveragePooling2D(MAP_SIDE, name="avgpool")(x)
+    return average_windows(x, MAP_SIDE, name="avgpool")
 
 
 SPEC = ArchitectureSpec(

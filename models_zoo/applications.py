@@ -190,8 +190,9 @@ VGG16 = application_spec(
     minimum=32,
     description="Thirteen convolutions, no shortcuts",
     paper="Simonyan and Zisserman 2014, Very Deep Convolutional Networks, arXiv:1409.1556",
-    # The same, section 3.1: two layers of 4096 units, dropout .5 for both.
-    head_defaults={"pooling": "flatten", "dense": (4096, 4096), "hidden_dropout": 0.5},
+    # The same, section 3.1: two layers of 4096 units, dropout .5 for both. torchvision averages a map larger than the 7 × 7
+    # of 224 pixels down to it, so that larger images need no more weights.
+    head_defaults={"pooling": "flatten", "dense": (4096, 4096), "hidden_dropout": 0.5, "largest_map": 7},
 )
 EFFICIENTNET_B0 = application_spec(
     "efficientnet_b0",

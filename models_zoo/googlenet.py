@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 from keras import layers
@@ -25,12 +25,12 @@ MODULES = {
     "inception5b": (384, (192, 384), (48, 128), 128),
 }
 AUXILIARY_MODULES = ("inception4a", "inception4d")  # the same, section 5: whose outputs the auxiliary heads read
-WIDE_KERNELS = (3, 5)
-NORMALISATIONS = ("batch", "local_response", "none")
+WideKernel = Literal[3, 5]
+Normalisation = Literal["batch", "local_response", "none"]
 BATCH_NORM_EPSILON = 1e-3  # torchvision's, as in TensorFlow's Inception networks
 
 
-def base(image: Any, *, wide_kernel: int = 3, normalisation: str = "batch") -> Any:
+def base(image: Any, *, wide_kernel: WideKernel = 3, normalisation: Normalisation = "batch") -> Any:
     """Two poolings with three convolutions, then nine inception modules with two poolings between them.
 
     Layers bear torchvision's names with `_` for `.`, so that its weights can be converted. Kernels start as Glorot and
@@ -47,8 +47,8 @@ def base(image: Any, *, wide_kernel: int = 3, normalisation: str = "batch") -> A
     Returns:
         Output of the last module (N, h', w', 1024), 7 × 7 at 224 × 224 pixels.
     """
-    check_choice("wide_kernel", wide_kernel, WIDE_KERNELS)
-    check_choice("normalisation", normalisation, NORMALISATIONS)
+    check_choice("wide_kernel", wide_kernel, get_args(WideKernel))
+    check_choice("normalisation", normalisation, get_args(Normalisation))
     x = symmetric_range()(image)
     x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
     x = convolution(x, 64, 7, normalisation, strides=2, padding="valid", name="conv1")

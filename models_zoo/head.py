@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 from keras import layers
+
+Pooling = Literal["average", "max", "flatten"]
 
 LEAKY_SLOPE = 0.01  # PyTorch's default, which networks published as "LeakyReLU" without a number have
 
@@ -45,12 +47,13 @@ def dense_head(
     features: Any,
     num_classes: int,
     *,
-    pooling: str = "average",
+    pooling: Pooling = "average",
     dense: Sequence[int] = (),
     activation: str = "relu",
     negative_slope: float = LEAKY_SLOPE,
     dropout: float = 0.0,
     hidden_dropout: float = 0.0,
+    largest_map: int | None = None,
 ) -> Any:
     """Pooling, dropout, fully connected layers, softmax.
 
@@ -68,6 +71,8 @@ def dense_head(
         negative_slope: slope of "leaky_relu" below 0; .01 is PyTorch's, .2 that of the Keras function.
         dropout: share of the pooled values dropped in training, in [0, 1); 0 adds no layer.
         hidden_dropout: share of the values dropped in training after each hidden layer, in [0, 1).
+        largest_map: of "flatten": the largest height and width that are flattened, as torchvision has it for VGG; a larger
+            map is divided into so many windows a side and their averages are taken. None flattens maps of every size.
 
     Returns:
         Probabilities (N, num_classes). `embedding` is what the last layer reads at prediction: the last hidden layer's
@@ -81,7 +86,7 @@ def dense_head(
     check_slope(activation, negative_slope)
     check_share("dropout", dropout)
     check_share("hidden_dropout", hidden_dropout)
-    x = pool(features, pooling)
+    x = pool(features, pooling, largest_map=largest_map)
     if not widths:
         x = name_tensor(x, "embedding")
     if dropout:
@@ -95,19 +100,31 @@ def dense_head(
     return classify(x, num_classes)
 
 
-def pool(features: Any, pooling: str) -> Any:
-    """Turn a map (N, h, w, c) into one vector an image, by the layer `pooled` or `flatten`.
+def pool(features: Any, pooling: str, *, largest_map: int | None = None) -> Any:
+    """Turn a map (N, h, w, c) into one vector an image, by the layer `pooled` or `flatten`; `largest_map` as in `dense_head`.
 
     Raises:
-        ValueError: `pooling` is no known way.
+        ValueError: `pooling` is no known way, or `largest_map` no number of positions.
     """
+    check_choice("pooling", pooling, get_args(Pooling))
+    if largest_map is not None and (type(largest_map) is not int or largest_map < 1):
+        raise ValueError(f"largest_map: got {largest_map!r}, expected a positive whole number, such as 7, or null.")
+    if pooling == "flatten" and largest_map is not None and max(features.shape[1:3]) > largest_map:
+        features = average_windows(features, largest_map, name="flatten_pool")
     ways = {
         "average": lambda: layers.GlobalAveragePooling2D(name="pooled"),
         "max": lambda: layers.GlobalMaxPooling2D(name="pooled"),
         "flatten": lambda: layers.Flatten(name="flatten"),
     }
-    check_choice("pooling", pooling, tuple(ways))
     return ways[pooling]()(features)
+
+
+def average_windows(inputs: Any, windows: int, *, name: str) -> Any:
+    """Divide a map (N, h, w, c) into so many windows a side and take their averages, as PyTorch's adaptive pooling does."""
+    height, width = inputs.shape[1:3]
+    if 1 in (height, width):  # AdaptiveAveragePooling2D of Keras 3.15 fails on one position; the averages of two equal ones are the same
+        inputs = layers.UpSampling2D((1 + (height == 1), 1 + (width == 1)), name=f"{name}_doubled")(inputs)
+    return layers.AdaptiveAveragePooling2D(windows, name=name)(inputs)
 
 
 def hidden_layer(inputs: Any, units: int, *, activation: str, negative_slope: float = LEAKY_SLOPE, name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import layers
 
-from models_zoo.head import check_widths, dense_head
+from models_zoo.head import check_choice, check_widths, dense_head
 from models_zoo.rescaling import unit_range
 from models_zoo.spec import ArchitectureSpec
 
@@ -34,6 +34,7 @@ def base(image: Any, *, widths: Sequence[int] = (24, 48, 96, 192), blocks: int =
     widths = check_widths("widths", widths)
     if not widths or type(blocks) is not int or blocks < 1:
         raise ValueError(f"widths, blocks: got {widths!r}, {blocks!r}, expected at least one width and one block.")
+    check_choice("normalise_image", normalise_image, (True, False))
     x = unit_range()(image)
     if normalise_image:
         # Over height, width and the one channel: a layer normalisation without parameters.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from keras import layers
 
@@ -12,10 +12,10 @@ from models_zoo.spec import ArchitectureSpec
 
 BLOCK_FILTERS = (32, 64, 128)  # Laban et al., two convolutions and one pooling each
 DENSE_UNITS = 512  # Laban et al.
-BATCH_NORM_CHOICES = ("none", "after_relu")
+BatchNorm = Literal["none", "after_relu"]
 
 
-def base(image: Any, *, batch_norm: str = "none", conv_dropout: float = 0.25) -> Any:
+def base(image: Any, *, batch_norm: BatchNorm = "none", conv_dropout: float = 0.25) -> Any:
     """Three blocks of two 3 × 3 convolutions with ReLU and one 2 × 2 max pooling, dropout between the blocks.
 
     Padding is "same": only so does the paper's flattened size come out (8 · 8 · 128 = 8192 at 64 × 64 pixels).
@@ -29,7 +29,7 @@ def base(image: Any, *, batch_norm: str = "none", conv_dropout: float = 0.25) ->
         The last pooling's output (N, h // 8, w // 8, 128), before its dropout: what a frozen base gives for an image
         must not be random. That dropout opens the head.
     """
-    check_choice("batch_norm", batch_norm, BATCH_NORM_CHOICES)
+    check_choice("batch_norm", batch_norm, get_args(BatchNorm))
     check_share("conv_dropout", conv_dropout)
     x = unit_range()(image)
     for block, filters in enumerate(BLOCK_FILTERS, start=1):
@@ -47,7 +47,7 @@ def head(
     features: Any,
     num_classes: int,
     *,
-    batch_norm: str = "none",
+    batch_norm: BatchNorm = "none",
     conv_dropout: float = 0.25,
     dense_dropout: float = 0.5,
 ) -> Any:
@@ -64,7 +64,7 @@ def head(
         Probabilities (N, num_classes). `embedding` (N, 512) is what the last layer reads at prediction: after ReLU and,
         where there is one, after batch normalisation.
     """
-    check_choice("batch_norm", batch_norm, BATCH_NORM_CHOICES)
+    check_choice("batch_norm", batch_norm, get_args(BatchNorm))
     check_share("conv_dropout", conv_dropout)
     check_share("dense_dropout", dense_dropout)
     x = features

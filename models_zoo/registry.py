@@ -59,6 +59,24 @@ def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
         raise ValueError(f"parameters of {name}: {faults} Known parameters: {', '.join(known)}.")
 
 
+def check_values(name: str, parameters: Mapping[str, Any]) -> None:
+    """Raise ValueError if a parameter is unknown or has a value that the architecture does not take, without building what is deep.
+
+    Only what differs from the defaults is tried: the head on a small map, and the base where it takes one of these
+    parameters, which the deepest do not.
+    """
+    check_parameters(name, parameters)
+    spec = get_spec(name)
+    for parameter in parameters.keys() & spec.choices.keys():
+        check_choice(parameter, parameters[parameter], spec.choices[parameter])
+    tried = {key: value for key, value in parameters.items() if key not in spec.choices}
+    differing = {key: value for key, value in tried.items() if isinstance(value, bool) or value != spec.parameters[key]}
+    if taken_by(spec.base, differing):
+        build_base(name, (spec.minimum_image_size, spec.minimum_image_size), **parameters)
+    if taken_by(spec.head, differing):
+        spec.head(keras.Input((2, 2, 1)), 2, **{**spec.head_defaults, **taken_by(spec.head, parameters)})
+
+
 def build(
     name: str,
     image_shape: Sequence[int],

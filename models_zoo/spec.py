@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     import keras
@@ -65,6 +65,18 @@ class ArchitectureSpec:
             parameters["auxiliary"] = False
         return {name: list(value) if isinstance(value, tuple) else value for name, value in parameters.items()}
 
+    @property
+    def choices(self) -> dict[str, tuple[Any, ...]]:
+        """The allowed values of the parameters that have a few: those annotated as `Literal`, and switches."""
+        hints = get_type_hints(self.base) | get_type_hints(self.head)
+        chosen = {}
+        for name, default in self.parameters.items():
+            if get_origin(hints.get(name)) is Literal:
+                chosen[name] = get_args(hints[name])
+            elif isinstance(default, bool):
+                chosen[name] = (True, False)
+        return chosen
+
 
 def keyword_defaults(function: Callable[..., Any]) -> dict[str, Any]:
     """Names and defaults of the keyword-only arguments of `function`."""
@@ -75,6 +87,6 @@ def keyword_defaults(function: Callable[..., Any]) -> dict[str, Any]:
 def torchvision_hint(name: str) -> str:
     """Say how ImageNet weights of torchvision come into architecture `name`."""
     return (
-        f"Convert torchvision's: `cxr weights convert {name} CHECKPOINT --out {name}.keras`, where CHECKPOINT is torchvision's "
-        f".pth file of {name} or the same as .safetensors, and give weights={name}.keras."
+        f"Convert torchvision's: `cxr weights convert {name} CHECKPOINT --out {name}_imagenet.keras`, where CHECKPOINT is torchvision's "
+        f".pth file of {name} or the same as .safetensors, and give weights={name}_imagenet.keras."
     )

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from cxr_keras.config.classifier import prune
 from cxr_keras.config.schema import DataSection, RunConfig
+from cxr_keras.config.yaml_text import parse_yaml
 from cxr_keras.training.strategies import get_strategy
 
 SAMPLE = "sample"
@@ -50,7 +51,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = (), *, sample: boo
     if sample:
         settings = _as_sample(settings)
     for override in overrides:
-        _apply(settings, override)
+        apply_override(settings, override)
     if sample:
         _name_phantoms(settings["data"])
     return check_config(settings, origin=str(path))
@@ -116,7 +117,7 @@ def flatten(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = parse_yaml(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(settings, dict):
@@ -159,14 +160,18 @@ def put(settings: dict[str, Any], keys: Sequence[str], value: Any, *, origin: st
     place[keys[-1]] = value
 
 
-def _apply(settings: dict[str, Any], override: str) -> None:
-    """Put one "section.key=value" into the settings, in place."""
+def apply_override(settings: dict[str, Any], override: str) -> None:
+    """Put one "section.key=value" into nested settings, in place; the value is read as YAML.
+
+    Raises:
+        ValueError: no "key=value", no YAML, or keys that reach below a plain value.
+    """
     dotted, separator, text = override.partition("=")
     keys = dotted.strip().split(".")
     if not separator or not all(keys):
         raise ValueError(f"{override!r} is no override; expected key=value, for example data.batch_size=16.")
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
     except yaml.YAMLError as error:
         raise ValueError(f"The value of {override!r} is not valid YAML: {error}") from None
     if keys[:2] == ["data", "sources"] and isinstance(value, str):

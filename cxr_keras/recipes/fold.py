@@ -26,13 +26,13 @@ from cxr_keras.recipes.frozen import PRIVATE_STORE, behind_frozen_base
 from cxr_keras.recipes.parts import parts_of
 from cxr_keras.recipes.replicas import check_batch, devices_of
 from cxr_keras.recipes.tracking import trackers_of_fold
-from cxr_keras.recipes.weights import weights_of_fold
+from cxr_keras.recipes.weights import model_of, weights_of_fold
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import write_atomically, write_csv, write_json
 from cxr_keras.training.class_weights import class_weights
 from cxr_keras.training.display import TrainingDisplay
 from cxr_keras.training.fit import STATE_FILE, FitSettings, run_phases
-from cxr_keras.training.strategies import Phase, get_strategy, phases_of
+from cxr_keras.training.strategies import Phase, phases_of
 from cxr_keras.training.validation import predict_from_logits
 
 
@@ -139,12 +139,9 @@ def prepare_backend(config: RunConfig, fold: int) -> None:
 
 def build_model(config: RunConfig, *, num_classes: int, fold: int, folder: Path) -> keras.Model:
     """Build the config's model for this fold, its weights checked against the fold's images."""
-    params: dict[str, Any] = dict(config.model.params)
-    dropout = get_strategy(config.training.strategy).head_dropout
-    if dropout is not None:
-        params.setdefault("dropout", dropout)
+    model = model_of(config)
     weights = weights_of_fold(config.model, fold=fold, folder=folder)
-    return models_zoo.build(config.model.name, config.data.image_size, num_classes, weights=weights, **params)
+    return models_zoo.build(model.name, config.data.image_size, num_classes, weights=weights, **model.params)
 
 
 def phases_and_settings(config: RunConfig, epochs: dict[str, int] | None) -> tuple[tuple[Phase, ...], FitSettings]:

@@ -13,7 +13,7 @@ from cxr_keras.config.schema import RunConfig
 from cxr_keras.recipes.cross_validate import cross_validate
 from cxr_keras.recipes.run import announce_phantom
 from cxr_keras.recipes.tracking import with_store_of
-from cxr_keras.recipes.weights import check_model
+from cxr_keras.recipes.weights import check_model, model_of
 from cxr_keras.reporting.tables import Table, headline_table, render_markdown, render_text
 from cxr_keras.runs.files import read_json, write_json, write_text
 from cxr_keras.runs.jobs import Engine
@@ -60,7 +60,7 @@ def run_grid(
     config = with_store_of(config, folder)
     cells = {(model, strategy): cell_config(config, model=model, strategy=strategy) for strategy in strategies for model in models}
     for cell in cells.values():
-        check_model(cell.model, image_size=cell.data.image_size, folds=range(cell.cross_validation.folds))
+        check_model(model_of(cell), image_size=cell.data.image_size, folds=range(cell.cross_validation.folds))
     for number, ((model, strategy), cell) in enumerate(cells.items(), start=1):
         print(f"grid {number} of {len(cells)}: {model}, {strategy}", flush=True)
         cross_validate(cell, folder / f"{model}_{strategy}", workers=workers, engine=engine)

@@ -24,7 +24,7 @@ from cxr_keras.recipes.replicas import check_distribution
 from cxr_keras.recipes.report import REPORT_FILE, report
 from cxr_keras.recipes.results import score_fitted, write_results
 from cxr_keras.recipes.tracking import begin_tracking, check_tracking, finish_tracking
-from cxr_keras.recipes.weights import check_model
+from cxr_keras.recipes.weights import check_model, model_of
 from cxr_keras.runs.directory import open_run_directory
 from cxr_keras.runs.files import read_json, write_csv, write_json
 from cxr_keras.runs.jobs import Job
@@ -51,7 +51,7 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
         config = config.model_copy(update={"tune": None})
         config.refuse_missing_parts(verb)
     folds = range(1) if verb == "train" else range(config.cross_validation.folds)
-    check_model(config.model, image_size=config.data.image_size, folds=folds)
+    check_model(model_of(config), image_size=config.data.image_size, folds=folds)
     check_frozen_base(config)
     check_classifier(config)
     check_tracking(config, folder)

@@ -8,10 +8,19 @@ from pathlib import Path
 import pandas as pd
 
 import models_zoo
-from cxr_keras.config.schema import ModelSection
+from cxr_keras.config.schema import ModelSection, RunConfig
 from cxr_keras.data.manifest import read_manifest
 from cxr_keras.recipes.parts import PARTS_FILE
+from cxr_keras.training.strategies import get_strategy
 from cxr_keras.weights import resolve_weights
+
+
+def model_of(config: RunConfig) -> ModelSection:
+    """Give the model section of a run, the dropout that its strategy puts before the head among the parameters."""
+    dropout = None if config.classifier else get_strategy(config.training.strategy).head_dropout
+    if dropout is None:
+        return config.model
+    return config.model.model_copy(update={"params": {"dropout": dropout, **config.model.params}})
 
 
 def check_model(model: ModelSection, *, image_size: tuple[int, int], folds: range) -> None:
@@ -23,10 +32,11 @@ def check_model(model: ModelSection, *, image_size: tuple[int, int], folds: rang
         folds: the folds that will be trained; each has its own weights file where the path holds "{fold}".
 
     Raises:
-        ValueError: unknown architecture or parameter, too small images, or weights that are missing or do not fit.
+        ValueError: unknown architecture or parameter, a value that a parameter cannot have, too small images, or weights that are
+            missing or do not fit.
     """
     smallest = models_zoo.get_spec(model.name).minimum_image_size
-    models_zoo.check_parameters(model.name, model.params)
+    models_zoo.check_values(model.name, model.params)
     if min(image_size) < smallest:
         raise ValueError(f"{model.name} needs images of {smallest} pixels or more; data.image_size is {list(image_size)}.")
     if model.weights is None:

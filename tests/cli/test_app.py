@@ -27,8 +27,21 @@ def test_configs_are_listed_shown_and_copied_once(cxr, tmp_path):
 def test_a_model_is_shown_with_its_shapes(cxr):
     code, output, _ = cxr("models", "show", "mini_vgg")
     assert code == 0 and "4,482,274 trainable" in output and "features: (8, 8, 128)" in output
+    assert 'model.params.batch_norm="none"   (one of "none", "after_relu")' in output
     code, _, errors = cxr("models", "show", "mini_vg")
     assert code == 2 and "Did you mean 'mini_vgg'" in errors
+
+
+def test_a_model_is_shown_with_parameters_put_over_it(cxr):
+    code, output, _ = cxr("models", "show", "mini_vgg", "model.params.batch_norm=after_relu", "--image-size", "32")
+    assert code == 0 and "features: (4, 4, 128)" in output
+    assert 'model.params.batch_norm="after_relu"   (default "none"; one of "none", "after_relu")' in output
+    code, output, _ = cxr("models", "show", "mini_vgg_batch_norm")
+    assert code == 0 and "mini_vgg: " in output and "4,484,194 trainable" in output
+    code, _, errors = cxr("models", "show", "googlenet", "model.params.wide_kernel=7")
+    assert code == 2 and "wide_kernel: got 7, expected 3 or 5" in errors
+    code, _, errors = cxr("models", "show", "googlenet", "data.batch_size=7")
+    assert code == 2 and "expected model.params.NAME=VALUE" in errors
 
 
 def test_a_plan_says_what_a_run_needs_and_writes_nothing(cxr, tmp_path):
@@ -38,6 +51,21 @@ def test_a_plan_says_what_a_run_needs_and_writes_nothing(cxr, tmp_path):
     code, output, _ = cxr("plan", "mini_vgg", *settings)
     assert code == 0 and sorted(tmp_path.rglob("*")) == before
     assert "10 one after another" in output and "550,114 trainable" in output and "at most 30" in output
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        ("data.sources=[kermany:/no/such]",),
+        ("--sample", "model.params.batch_norm=foo"),
+        ("--sample", "model.weights=missing.keras"),
+    ],
+)
+def test_a_refused_command_leaves_no_folder(cxr, tmp_path, refused):
+    for verb in ("cv", "train"):
+        code, _, errors = cxr(verb, "mini_vgg", *refused, "--run", "runs/own")
+        assert code == 2 and "Traceback" not in errors
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,22 @@ def test_without_hidden_layers_the_embedding_is_the_pooled_map(pooling, reduce, 
     np.testing.assert_allclose(reduce(np.asarray(features), axis=(1, 2)), np.asarray(embedding), rtol=1e-5, atol=1e-6)
 
 
+def test_a_map_larger_than_the_largest_is_averaged_down_before_flattening():
+    features = keras.Input((4, 4, 1))
+    model = keras.Model(features, dense_head(features, 4, pooling="flatten", largest_map=2))
+    windows = np.arange(16, dtype=np.float32).reshape(2, 2, 2, 2).swapaxes(1, 2).reshape(4, 4)
+    values = keras.Model(features, model.get_layer("flatten").output)(windows.reshape(1, 4, 4, 1))
+    whole = windows.reshape(2, 2, 2, 2).mean(axis=(1, 3))
+    np.testing.assert_allclose(np.asarray(values)[0], whole.ravel())
+    assert "flatten_pool" not in head_names(pooling="flatten", largest_map=3) and "flatten_pool" not in head_names(largest_map=2)
+
+
+@pytest.mark.parametrize(("size", "flattened"), [((224, 224), 25088), ((320, 320), 25088), ((64, 64), 2048), ((32, 320), 25088)])
+def test_vgg16_needs_no_more_weights_for_larger_images(size, flattened):
+    with keras.StatelessScope():
+        assert models_zoo.build("vgg16", size, 2).get_layer("flatten").output.shape == (None, flattened)
+
+
 def test_flattening_keeps_every_position():
     features = keras.Input((2, 3, 5))
     model = keras.Model(features, dense_head(features, 4, pooling="flatten"))

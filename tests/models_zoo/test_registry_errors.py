@@ -35,6 +35,10 @@ def test_unknown_parameters_come_in_one_message():
         ("vgg16", {"negative_slope": 0.2}, "negative_slope: got 0.2 for activation 'relu', which has no slope"),
         ("vgg16", {"negative_slope": -1}, "negative_slope: got -1, expected a number from 0"),
         ("vgg16", {"auxiliary": True}, "'auxiliary' is unknown"),
+        ("vgg16", {"largest_map": 0}, "largest_map: got 0, expected a positive whole number"),
+        ("mini_resnet", {"normalise_image": 1}, "normalise_image: got 1, expected True or False"),
+        ("mini_resnet", {"widths": [8, 0]}, r"widths: got \[8, 0\], expected a list"),
+        ("mini_resnet", {"dropout": False}, "dropout: got False"),
         ("googlenet", {"auxiliary": "yes"}, "auxiliary: got 'yes', expected True or False"),
         ("googlenet", {"wide_kernel": 7}, "wide_kernel: got 7, expected 3 or 5"),
         ("googlenet", {"normalisation": True}, "normalisation: got True, expected 'batch' or 'local_response' or 'none'"),
@@ -48,6 +52,8 @@ def test_unknown_parameters_come_in_one_message():
 def test_wrong_values_are_named(name, parameters, message):
     with pytest.raises(ValueError, match=message):
         models_zoo.build(name, (32, 32), 2, **parameters)
+    with pytest.raises(ValueError, match=message):
+        models_zoo.check_values(name, parameters)
 
 
 @pytest.mark.parametrize("shape", [(74, 75), (75,), (75, 75, 1), (75.0, 75)])
@@ -69,6 +75,25 @@ def test_channels_first_is_refused():
             models_zoo.build("mini_vgg", (8, 8), 2)
     finally:
         keras.config.set_image_data_format("channels_last")
+
+
+@pytest.mark.parametrize("name", models_zoo.list_models())
+def test_defaults_and_choices_are_accepted(name):
+    spec = models_zoo.get_spec(name)
+    models_zoo.check_values(name, spec.parameters)
+    for parameter, values in spec.choices.items():
+        assert spec.parameters[parameter] in values
+        for value in values:
+            models_zoo.check_values(name, {parameter: value})
+
+
+def test_choices_are_those_that_the_signatures_name():
+    assert models_zoo.get_spec("googlenet").choices == {
+        "wide_kernel": (3, 5),
+        "normalisation": ("batch", "local_response", "none"),
+        "pooling": ("average", "max", "flatten"),
+        "auxiliary": (True, False),
+    }
 
 
 def test_check_parameters_accepts_the_known():

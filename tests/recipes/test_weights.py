@@ -7,7 +7,7 @@ import models_zoo
 from cxr_keras.config.loader import load_config, shipped_configs
 from cxr_keras.config.schema import ModelSection
 from cxr_keras.data.manifest import write_manifest
-from cxr_keras.recipes.weights import check_model, weights_of_fold
+from cxr_keras.recipes.weights import check_model, model_of, weights_of_fold
 
 
 def run_directory(folder, parts, *, model=False):
@@ -84,6 +84,20 @@ def test_every_fold_needs_its_file(tmp_path):
     models_zoo.build("mini_vgg", (16, 16), 2).save(tmp_path / "0.keras")
     with pytest.raises(ValueError, match="1.keras"):
         check_model(ModelSection(name="mini_vgg", weights=str(tmp_path / "{fold}.keras")), image_size=(16, 16), folds=range(2))
+
+
+def test_a_value_that_a_parameter_cannot_have_is_refused():
+    with pytest.raises(ValueError, match="normalisation: got 'foo', expected 'batch' or 'local_response' or 'none'"):
+        check_model(ModelSection(name="googlenet", params={"normalisation": "foo"}), image_size=(64, 64), folds=range(1))
+
+
+def test_the_dropout_of_a_strategy_is_checked_with_the_parameters():
+    config = load_config("resnet50_two_stage_dropout")
+    assert model_of(config).params == {"dropout": 0.5, "dense": [256]} and config.model.params == {"dense": [256]}
+    assert model_of(load_config("resnet50_two_stage_dropout", ["model.params.dropout=0.1"])).params["dropout"] == 0.1
+    other = load_config("resnet50_two_stage_dropout", ["model.name=mini_vgg", "model.params={}", "model.weights=null"])
+    with pytest.raises(ValueError, match="'dropout' is unknown. Did you mean 'conv_dropout'"):
+        check_model(model_of(other), image_size=(64, 64), folds=range(1))
 
 
 def test_small_images_are_refused():

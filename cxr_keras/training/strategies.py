@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 Trained = Literal["head", "all"]
 BatchNormMode = Literal["train", "frozen", "recalibrated"]
@@ -124,7 +126,7 @@ def phases_of(name: str, overrides: dict[str, dict[str, Any]] | None = None) -> 
         The phases in the order of the strategy. A phase of 0 epochs is kept and does nothing.
 
     Raises:
-        ValueError: a phase or a setting is unknown, or epochs or patience are negative.
+        ValueError: a phase or a setting is unknown or of another type, or epochs or patience are negative.
     """
     strategy = get_strategy(name)
     overrides = overrides or {}
@@ -143,6 +145,14 @@ def _replaced(phase: Phase, settings: dict[str, Any]) -> Phase:
             near = difflib.get_close_matches(key, own | of_optimizer, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"Phase {phase.name!r} has no setting {key!r}.{hint} Its settings: {', '.join(sorted(own | of_optimizer))}.")
+    types = get_type_hints(Phase) | {key: kind for key, kind in get_type_hints(Optimizer).items() if key != "name"}
+    types["optimizer"] = get_type_hints(Optimizer)["name"]
+    for key, value in settings.items():
+        try:
+            TypeAdapter(types[key]).validate_python(value, strict=True)
+        except ValidationError as error:
+            expected = error.errors()[0]["msg"].removeprefix("Input should be ")
+            raise ValueError(f"{key} of phase {phase.name!r} is {value!r}; expected {expected}.") from None
     for key in ("epochs", "patience"):
         if settings.get(key) is not None and settings[key] < 0:
             raise ValueError(f"{key} of phase {phase.name!r} is {settings[key]}; it must be 0 or more.")

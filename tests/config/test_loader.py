@@ -35,6 +35,15 @@ def test_overrides_are_yaml_values():
     assert load_config("mini_vgg", ["training.phases.all.epochs=2"]).training.phases["all"]["learning_rate"] == 0.05
 
 
+@pytest.mark.parametrize("text, value", [("1e-3", 0.001), ("1.0e-3", 0.001), ("2E-4", 0.0002), ("1", 1)])
+def test_exponents_are_numbers_with_and_without_a_point(text, value, tmp_path):
+    assert load_config("mini_vgg", [f"training.phases.all.learning_rate={text}"]).training.phases["all"]["learning_rate"] == value
+    phases = f"{{all: {{learning_rate: {text}}}}}"
+    (tmp_path / "c.yaml").write_text(f"name: c\nmodel: {{name: mini_vgg}}\ndata: {{}}\ntraining: {{phases: {phases}}}")
+    assert read_config(tmp_path / "c.yaml").training.phases["all"]["learning_rate"] == value
+    assert load_config("mini_vgg", ["description=1e5 images"]).description == "1e5 images"
+
+
 def test_a_manifest_on_the_command_line_replaces_the_sources():
     assert load_config("resnet50", ["data.manifest=m.csv"]).data.manifest == "m.csv"
 
@@ -50,6 +59,9 @@ def test_a_manifest_on_the_command_line_replaces_the_sources():
         ("training.strategy=two_stages", "Did you mean 'two_stage'"),
         ("training.phases.hed.epochs=1", "has no phase 'hed'"),
         ("training.phases.all.learning_rat=1", "Did you mean 'learning_rate'"),
+        ("training.phases.all.learning_rate=high", "learning_rate of phase 'all' is 'high'; expected a valid number"),
+        ("training.phases.all.epochs=2.5", "epochs of phase 'all' is 2.5; expected a valid integer"),
+        ("training.phases.all.optimizer=adamw", "optimizer of phase 'all' is 'adamw'; expected 'adam' or 'sgd'"),
         ("augmentation.zoom=[2, 1]", "expected \\[low, high\\]"),
         ("data.batch_size", "expected key=value"),
         ("name.first=x", "reaches below 'name'"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +10,38 @@ import keras
 import numpy as np
 import pandas as pd
 
-from cxr_keras.evaluation.intervals import group_draws, percentile_interval
+from cxr_keras.evaluation.intervals import mean_with_interval
 from cxr_keras.explain.maps import METHODS, Explain, class_activation_map, resize_maps
 from cxr_keras.explain.randomise import cascade, randomised
 from cxr_keras.explain.trust import (
     THORAX_BOX,
-    deletion_and_insertion,
     energy_inside,
     mask_area,
     of_another_image,
     pointing_game,
-    positive,
     rank_correlation,
     share_outside,
 )
 from cxr_keras.recipes.explain_check_tables import FIGURES, cascade_table, curve_table, trust_table, verdict_of
+from cxr_keras.recipes.explain_curves import IMAGES_OF_CURVES, OCCLUSION, deletion_curves, spread_over_models
 from cxr_keras.recipes.explain_folder import folder_for, new_folder, note_official_images
 from cxr_keras.recipes.explain_images import Explained, choose_images, held_out_images, load_models
 from cxr_keras.recipes.explain_maps import map_images, method_maker
 from cxr_keras.recipes.explain_masks import Masks, read_masks
 from cxr_keras.recipes.run import announce_phantom
+from cxr_keras.reporting.deletion import deletion_figure
+from cxr_keras.reporting.style import save_figure
 from cxr_keras.reporting.tables import render_markdown, render_text
 from cxr_keras.runs.files import write_csv, write_text
 
-IMAGES, IMAGES_OF_CURVES = 200, 48
-"""Images at most: of the figures on maps, and of the curves and the cascade, which take some 80 passes of the network each."""
+IMAGES = 200
+"""Images at most, of the figures on maps."""
 
 RANDOM_NETWORKS = 3
 """One network of random weights may happen to look into the lungs; the mean over three hardly does."""
 
 CHECKED = ("cam", "grad_cam", "hires_cam", "activation")
-"""Occlusion is left out: it takes 170 passes an image for each of the networks."""
+"""Occlusion is left out but for deletion and insertion: it takes 170 passes an image for each of the networks."""
 
 
 def check_maps(
@@ -84,18 +85,23 @@ def check_maps(
     columns = np.array([chosen.classes.index(label) for label in chosen.table["label"]], np.int64)
     announce_phantom(chosen.config, chosen.table)
     makers = {name: method_maker(name, layer=layer if name != "cam" else None) for name in _methods(chosen)}
-    by_image = pd.concat([_figures(chosen, maker, columns, masks, name=name, seed=seed) for name, maker in makers.items()])
-    table = _summary(by_image, draws=chosen.config.evaluation.bootstrap_draws, seed=seed)
-    few = chosen.with_table(chosen.table.head(IMAGES_OF_CURVES))
-    curves = _curves(few, makers, columns[: len(few.table)], seed=seed)
-    steps = _cascade(few, makers["grad_cam"], columns[: len(few.table)], seed=seed)
-    tables = [trust_table(table, masks=masks is not None), curve_table(curves), cascade_table(steps)]
-    verdict = verdict_of(table)
+    found = [_figures(chosen, maker, columns, masks, name=name, seed=seed) for name, maker in makers.items()]
+    by_image, grid = pd.concat([figures for figures, _ in found]), found[0][1]
+    draws = chosen.config.evaluation.bootstrap_draws
+    table = _summary(by_image, draws=draws, seed=seed)
+    some = spread_over_models(chosen.table, IMAGES_OF_CURVES)
+    few = chosen.with_table(chosen.table.iloc[some])
+    ordered = makers | {OCCLUSION: method_maker(OCCLUSION, layer=None)}
+    curves = deletion_curves(few, ordered, columns[some], draws=draws, seed=seed)
+    steps = _cascade(few, makers["grad_cam"], columns[some], seed=seed)
+    tables = [trust_table(table, masks=masks is not None, grid=grid), curve_table(curves.summary), cascade_table(steps)]
+    verdict = verdict_of(table, curves.summary)
     settings: dict[str, Any] = {"run": str(run), "images": len(chosen.table), "layer": layer or "features", "seed": seed}
     with new_folder(folder, settings | {"thorax_box": THORAX_BOX, "random_networks": RANDOM_NETWORKS}) as writing:
         write_csv(writing / "trust.csv", table)
         write_csv(writing / "trust_by_image.csv", by_image)
-        write_csv(writing / "curves.csv", curves)
+        write_csv(writing / "curves.csv", curves.areas)
+        save_figure(deletion_figure(curves.curves, title=run.name), writing / "curves.png", svg=True)
         write_csv(writing / "cascade.csv", steps)
         write_text(writing / "trust.md", f"# {run.name}: are the maps right?\n\n{render_markdown(tables)}\n{verdict}\n")
     print(render_text(tables))
@@ -117,8 +123,8 @@ def _methods(chosen: Explained) -> list[str]:
 
 def _figures(
     chosen: Explained, maker: Callable[[keras.Model], Explain], columns: np.ndarray, masks: Masks | None, *, name: str, seed: int
-) -> pd.DataFrame:
-    """Figures of one method, a row for each image and each kind of weights."""
+) -> tuple[pd.DataFrame, tuple[int, int]]:
+    """Figures of one method, a row for each image and each kind of weights; and the rows and columns of its maps."""
     groups = chosen.table["group_id"].to_numpy()
     trained = _maps(chosen, maker, columns)
     parts = [_score(chosen, trained, masks, groups, seed=seed).assign(weights="trained", rank_correlation=1.0)]
@@ -126,7 +132,9 @@ def _figures(
         maps = _maps(chosen, maker, columns, change=lambda model, draw=draw: randomised(model, seed=seed * RANDOM_NETWORKS + draw))
         scores = _score(chosen, maps, masks, groups, seed=seed)
         parts.append(scores.assign(weights="random", rank_correlation=rank_correlation(trained, maps), network=draw))
-    return pd.concat(parts, ignore_index=True).assign(method=name)
+    figures = pd.concat(parts, ignore_index=True).assign(method=name)
+    figures["rank_correlation_unsigned"] = figures["rank_correlation"].abs()
+    return figures, (trained.shape[1], trained.shape[2])
 
 
 def _maps(
@@ -167,47 +175,14 @@ def _summary(by_image: pd.DataFrame, *, draws: int, seed: int) -> pd.DataFrame:
         # The share of a map's mass anywhere is undefined where there is no mass.
         row["maps_with_evidence"] = int(part["share_outside_thorax_box"].notna().sum())
         for name in (name for name in FIGURES if name in part):
-            row[name], row[f"{name}_low"], row[f"{name}_high"] = _mean(part[name], part["group_id"], draws=draws, seed=seed)
+            values, groups = part[name].to_numpy(float), part["group_id"].to_numpy()
+            row[name], row[f"{name}_low"], row[f"{name}_high"] = mean_with_interval(values, groups, draws=draws, seed=seed)
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _mean(values: pd.Series, groups: pd.Series, *, draws: int, seed: int) -> tuple[float | None, float | None, float | None]:
-    """Mean over images and its 95 % interval, patients resampled."""
-    known = values.notna()
-    if not known.any():
-        return None, None, None
-    sums = values[known].groupby(groups[known]).agg(["sum", "count"])
-    weights = np.concatenate(list(group_draws(len(sums), draws=draws, seed=seed)))
-    low, high, _ = percentile_interval((weights @ sums["sum"].to_numpy()) / (weights @ sums["count"].to_numpy()))
-    return float(values[known].mean()), low, high
-
-
-def _curves(few: Explained, makers: Mapping[str, Callable[[keras.Model], Explain]], columns: np.ndarray, *, seed: int) -> pd.DataFrame:
-    """Areas under deletion and insertion by the methods with gradients (nan: no evidence) and in random order; a row an image."""
-    rng = np.random.default_rng(seed)
-    size = few.config.data.image_size
-    rows = []
-    for batch in map_images(few, makers["grad_cam"], columns):
-        model = load_models(few, batch.rows["model"].iloc[0])[0]
-        # Squares of the map's own grain, so that the control differs in place alone. It also decides where the maps say nothing.
-        random = resize_maps(rng.random(batch.maps.shape, np.float32), size)
-        orders = {"grad_cam": resize_maps(positive(batch.maps), size)}
-        if "hires_cam" in makers:
-            orders["hires_cam"] = resize_maps(positive(makers["hires_cam"](model)(batch.images, batch.columns).maps), size)
-        orders["random"] = random
-        areas = {}
-        for name, order in orders.items():
-            found = deletion_and_insertion(
-                lambda images, model=model: np.asarray(model.predict_on_batch(images)), batch.images, order, batch.columns, ties=random
-            )
-            areas[f"{name}_deletion"], areas[f"{name}_insertion"] = found.areas()
-        rows.append(batch.rows[["image_id", "group_id", "label"]].assign(**areas))
-    return pd.concat(rows, ignore_index=True)
-
-
 def _cascade(few: Explained, maker: Callable[[keras.Model], Explain], columns: np.ndarray, *, seed: int) -> pd.DataFrame:
-    """Mean rank correlation of maps with those of the trained network while it is randomised from the top, of the first model."""
+    """Mean rank correlations of maps with those of the trained network while it is randomised from the top, of the first model."""
     name = few.table["model"].iloc[0]
     mine = (few.table["model"] == name).to_numpy()
     part = few.with_table(few.table[mine])
@@ -216,5 +191,7 @@ def _cascade(few: Explained, maker: Callable[[keras.Model], Explain], columns: n
     rows = []
     for layer, changed in cascade(model, seed=seed):
         maps = _maps(part, maker, columns[mine], change=lambda _, changed=changed: changed)
-        rows.append({"randomised_down_to": layer, "rank_correlation": float(np.nanmean(rank_correlation(trained, maps)))})
+        found = rank_correlation(trained, maps)
+        unsigned = float(np.nanmean(np.abs(found)))
+        rows.append({"randomised_down_to": layer, "rank_correlation": float(np.nanmean(found)), "rank_correlation_unsigned": unsigned})
     return pd.DataFrame(rows)

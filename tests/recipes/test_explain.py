@@ -22,6 +22,7 @@ from cxr_keras.recipes import explain_check
 from cxr_keras.recipes.explain import explain
 from cxr_keras.recipes.explain_check import check_maps
 from cxr_keras.recipes.explain_check_tables import curve_table, trust_table, verdict_of
+from cxr_keras.recipes.explain_curves import spread_over_models
 from cxr_keras.recipes.explain_embeddings import embed
 from cxr_keras.recipes.explain_folder import folder_for, new_folder
 from cxr_keras.recipes.explain_images import EVERY_MODEL, choose_images, given_images, held_out_images
@@ -231,20 +232,41 @@ def test_the_check_writes_figures_with_their_chance_levels(run, capsys, monkeypa
     assert (trained["maps_with_evidence"] <= trained["maps"]).all() and (trained["maps"] == trained["images"]).all()
     assert (known[trained.index] <= trained["maps_with_evidence"]).all()  # an image with a marker alone has no lesion
     folder = run / "explanations" / "check"
-    assert {"trust.csv", "trust.md", "trust_by_image.csv", "curves.csv", "cascade.csv"} <= {path.name for path in folder.iterdir()}
+    written = {"trust.csv", "trust.md", "trust_by_image.csv", "curves.csv", "curves.png", "cascade.csv"}
+    assert written <= {path.name for path in folder.iterdir()}
+    assert {"cam_deletion", "activation_insertion", "occlusion_deletion", "random_insertion"} <= set(pd.read_csv(folder / "curves.csv"))
     assert pd.read_csv(folder / "cascade.csv")["randomised_down_to"].iloc[0] == "logits"
 
 
-def test_maps_that_say_nothing_are_counted_and_left_out_of_the_curves():
+def test_maps_that_say_nothing_are_counted():
     counted = {"weights": "trained", "images": 5, "maps": 5, "share_outside_thorax_box": None}
     table = pd.DataFrame([counted | {"method": "grad_cam", "maps_with_evidence": 3}, counted | {"method": "cam", "maps_with_evidence": 5}])
-    assert "3 of 5" in trust_table(table, masks=False).rows[0]
-    verdict = verdict_of(table)
+    shown = trust_table(table, masks=False, grid=(4, 4))
+    assert "3 of 5" in shown.rows[0] and "corner cell 0.36, so with such coarse maps" in shown.note
+    verdict = verdict_of(table, pd.DataFrame())
     assert "grad_cam: nothing speaks for the label's class in 2 of 5 maps" in verdict and "\ncam:" not in verdict
-    areas = {"grad_cam_deletion": [0.2, np.nan], "grad_cam_insertion": [0.8, np.nan]}
-    curves = pd.DataFrame(areas | {"random_deletion": [0.5, 0.9], "random_insertion": [0.6, 0.9]})
-    assert curve_table(curves).rows == (("as Grad-CAM ranks them", "1 of 2", "0.200", "0.500", "0.800", "0.600"),)
-    assert curve_table(curves.tail(1)).rows[0][1:3] == ("0 of 1", "n/a")
+
+
+def test_the_verdict_says_what_random_weights_and_covered_pixels_tell():
+    known = {"share_outside_thorax_box": 0.1, "images": 5, "maps": 5, "maps_with_evidence": 5, "weights": "random"}
+    table = pd.DataFrame([known | {"method": name, "rank_correlation_unsigned": u} for name, u in (("a", 0.8), ("b", 0.4), ("c", 0.1))])
+    better = {"deletion": 0.2, "deletion_difference": -0.3, "deletion_low": -0.4, "deletion_high": -0.2, "insertion": 0.5}
+    curve = better | {"images": 9, "tried": 9, "insertion_difference": 0.0, "insertion_low": -0.1, "insertion_high": 0.1}
+    silent = {"method": "none", "images": 0, "tried": 9}
+    curves = pd.DataFrame([curve | {"method": "a"}, curve | {"method": "b", "deletion_low": 0.1, "deletion_high": 0.4}, silent])
+    verdict = verdict_of(table, curves).splitlines()
+    assert "a: with random weights the maps keep much of their order" in verdict[1] and "in part only" in verdict[2]
+    assert verdict[3] == "c: the maps depend on what the network learned (rank correlation without sign 0.10)."
+    assert verdict[4:] == ["a: deletion is better than in random order.", "b: deletion is worse than in random order."]
+    rows = curve_table(curves).rows
+    assert rows[0] == ("a", "9 of 9", "0.200", "-0.300 [-0.400, -0.200]", "0.500", "+0.000 [-0.100, +0.100]")
+    assert rows[2][1:] == ("0 of 9", "n/a", "n/a", "n/a", "n/a")
+
+
+def test_curves_leave_out_no_model():
+    table = pd.DataFrame({"model": ["a"] * 5 + ["b"] * 2 + ["c"]})
+    assert spread_over_models(table, 5).tolist() == [0, 1, 5, 6, 7]
+    assert spread_over_models(table, 99).tolist() == list(range(8))
 
 
 def test_without_masks_the_check_says_what_it_cannot_say(run, capsys, monkeypatch):

@@ -225,7 +225,7 @@ def score_locked_temperature(
     after = mean.assign(**dict(zip(columns, scaled.T, strict=True)))
     told = {
         "method": found["method"],
-        "fitted_on": "the run's own images by its single models; locked",
+        "fitted_on": f"the run's own images ({found['fitted_on']}); locked",
         "temperatures": {str(fold): locked for fold in sorted(set(mean["fold"]))},
         "locked": locked,
     }

@@ -28,8 +28,9 @@ def score_calls(
 ) -> dict[str, Entry]:
     """Score yes-or-no calls.
 
-    Intervals are percentiles over resamples of patients, the same as those of `score_predictions`. A rate of 0 or 1 gets an exact end
-    (`interval_of_rate`), and so do the predictive values that follow from it; balanced accuracy and F1 have none there.
+    Intervals are percentiles over resamples of patients, the same as those of `score_predictions`. A rate near 0 or 1 reaches as far as its
+    exact interval (`interval_of_rate`), and predictive values of 1 get the end that follows from it; balanced accuracy and F1 have none
+    there.
 
     Args:
         table: group_id and label of each image.
@@ -45,8 +46,7 @@ def score_calls(
     Raises:
         ValueError: the prevalence is not between 0 and 1.
     """
-    if prevalence is not None and not 0 < prevalence < 1:
-        raise ValueError(f"the prevalence is {prevalence}; give the share of sick among those tested, between 0 and 1, for example 0.1.")
+    check_prevalence(prevalence)
     truth = (table["label"] == positive).to_numpy()
     groups = np.unique(table["group_id"].to_numpy(dtype=str), return_inverse=True)[1]
     cells = np.stack([truth & called, truth & ~called, ~truth & called, ~truth & ~called], axis=1)
@@ -69,6 +69,12 @@ def score_calls(
     if drawn and prevalence is not None:
         _bound_predictive_values(result, prevalence)
     return result
+
+
+def check_prevalence(prevalence: float | None) -> None:
+    """Raise ValueError unless a prevalence, if there is one, lies between 0 and 1, both left out."""
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise ValueError(f"the prevalence is {prevalence}; give the share of sick among those tested, between 0 and 1, for example 0.1.")
 
 
 def _scores_of_counts(counts: np.ndarray, prevalence: float | None) -> Mapping[str, np.ndarray]:

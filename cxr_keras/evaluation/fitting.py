@@ -8,9 +8,11 @@ test part. A fitted value keeps its rows and refuses to be scored on them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 
 import pandas as pd
+
+_MADE_HERE = object()
 
 VALIDATION = "validation"
 """What the column `part` of a predictions table says of validation images, where the table has that column."""
@@ -18,17 +20,28 @@ VALIDATION = "validation"
 
 @dataclass(frozen=True)
 class FittingRows:
-    """Rows to fit on; made by `validation_rows` and `out_of_fold_rows`.
+    """Rows to fit on; made by `validation_rows` and `out_of_fold_rows`, and by nothing else.
 
     Attributes:
         table: a checked predictions table.
         origin: where its rows are from, in words.
         flaw: why they are not like new ones, from `flaw_of`; "" where they are.
+
+    Raises:
+        TypeError: rows that neither of the two functions has looked at.
     """
 
     table: pd.DataFrame
     origin: str
     flaw: str = ""
+    made: InitVar[object] = None
+
+    def __post_init__(self, made: object) -> None:
+        if made is not _MADE_HERE:
+            raise TypeError(
+                "FittingRows are made by validation_rows(validation, scored=test) or out_of_fold_rows(predictions, without=fold), which "
+                "keep test rows out."
+            )
 
     @property
     def remark(self) -> str:
@@ -93,14 +106,18 @@ def validation_rows(validation: pd.DataFrame, *, scored: pd.DataFrame, flaw: str
         flaw: from `flaw_of`, where the part served for something else before.
 
     Raises:
-        ValueError: the part is another one, or an image or a patient is in both tables.
+        ValueError: the part is another one, an image or a patient is in both tables, or nothing is scored.
     """
+    if scored.empty:
+        raise ValueError(
+            "no rows are to be scored; give the predictions that the fitted value is meant for, so that they can be kept apart."
+        )
     if "part" in validation and (others := sorted(set(validation["part"]) - {VALIDATION})):
         raise ValueError(
             f"the rows to fit on are of the part {', '.join(map(repr, others))}; thresholds and temperatures are fitted on {VALIDATION!r} "
             "rows, or on the rows of other folds, and never on test rows."
         )
-    rows = FittingRows(validation, "the validation part" + (f", whose images {flaw}" if flaw else ""), flaw)
+    rows = FittingRows(validation, "the validation part" + (f", whose images {flaw}" if flaw else ""), flaw, _MADE_HERE)
     rows.refuse_scoring(scored)
     return rows
 
@@ -124,10 +141,10 @@ def out_of_fold_rows(table: pd.DataFrame, *, without: int | None = None) -> Fitt
             "part, or of cross-validation."
         )
     if without is None:
-        return FittingRows(table, "all folds")
+        return FittingRows(table, "all folds", made=_MADE_HERE)
     if without not in folds:
         raise ValueError(f"there is no fold {without}; the folds are {', '.join(map(str, folds))}.")
-    return FittingRows(table[table["fold"] != without], "the other folds")
+    return FittingRows(table[table["fold"] != without], "the other folds", made=_MADE_HERE)
 
 
 def fitting_rows(

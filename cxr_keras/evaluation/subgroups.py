@@ -68,9 +68,6 @@ def score_subgroups(predictions: pd.DataFrame, attributes: pd.DataFrame, *, draw
             scored = score_predictions(part, draws=draws, seed=seed)
             images = {name: scored["per_class"][name]["support"] for name in scored["classes"]}
             scores = {name: scored["scores"][name] for name in SCORES}
-            if not all(images.values()):
-                # An F1 of 0 for a class that is not there, only predicted, would pull the mean down.
-                scores["macro_f1"] = {**scores["macro_f1"], "value": None, "low": None, "high": None}
             rows.append(
                 {
                     "attribute": attribute,

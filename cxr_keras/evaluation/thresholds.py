@@ -37,18 +37,19 @@ CONFIDENCE = 0.95
 CRITERIA = ("youden", "sensitive", "guaranteed")
 
 PROMISE = (
-    "patients are drawn independently, images of one patient depend on each other in any way, and the patients to come are of the same "
-    "population and seen by the same model; what is promised is the share of patients of whom every image of the class is found"
+    "what is promised is the share of patients of whom every image of the class is found, and it holds only if patients are drawn "
+    "independently (images of one patient may depend on each other in any way) and those to come are of the same population and seen by "
+    "the same model"
 )
-"""What a guaranteed threshold assumes and promises, written beside it."""
+"""What a guaranteed threshold promises and under which conditions, written beside it."""
 
 POOLED_FOLDS = (
-    "the rows it is chosen on were predicted by the models of several folds, so it holds for one model as far as these give alike "
+    "and as the rows it is chosen on were predicted by the models of several folds, it holds for one model as far as these give alike "
     "probabilities"
 )
 """What is assumed besides where the rows are those of several folds."""
 
-USED_ONCE = "the validation part it is chosen on served for nothing else, such as choosing the epoch"
+USED_ONCE = "and only if the validation part it is chosen on served for nothing else, such as choosing the epoch"
 """What is assumed besides where the rows are those of a validation part."""
 
 
@@ -67,6 +68,13 @@ class Promise:
     patients: int
     may_miss: int | None
     needed: int
+
+    @property
+    def lower_bound(self) -> float | None:
+        """The one-sided Clopper-Pearson bound of the sensitivity where as many patients are missed as may be; `None` without a promise."""
+        if self.may_miss is None:
+            return None
+        return float(stats.beta.ppf(1 - CONFIDENCE, self.patients - self.may_miss, self.may_miss + 1))
 
     @property
     def shortage(self) -> str:
@@ -198,8 +206,9 @@ def operating_points(
         None for more than two classes. Else for each operating point: name, criterion, chosen_on, thresholds (fold -> threshold),
         locked (the threshold for images of elsewhere: the validation part's, or the one of all out-of-fold rows), scores
         {name: {value, low, high}}, and the prevalence if one is given. A guaranteed point also holds promise (target, confidence, patients
-        and may_miss, both the least over the folds, and assumes). A point that cannot be chosen has a reason instead of thresholds and
-        scores: too few patients or rows with a flaw for a guarantee, rows of one class for any. Only 0.5 without rows to choose on.
+        and may_miss, both the least over the folds, lower_bound, the one-sided Clopper-Pearson bound of the sensitivity where so many are
+        missed, and assumes). A point that cannot be chosen has a reason instead of thresholds and scores: too few patients or rows with a
+        flaw for a guarantee, rows of one class for any. Only 0.5 without rows to choose on.
 
     Raises:
         ValueError: the validation part shares images or patients with the table, or target or prevalence are not between 0 and 1.
@@ -254,7 +263,8 @@ def _point(criterion: str, rows: tuple[dict[int, FittingRows], FittingRows], tab
             "confidence": CONFIDENCE,
             "patients": fewest.patients,
             "may_miss": fewest.may_miss,
-            "assumes": f"{PROMISE}; {POOLED_FOLDS if len(of_folds) > 1 else USED_ONCE}",
+            "lower_bound": fewest.lower_bound,
+            "assumes": f"{PROMISE}, {POOLED_FOLDS if len(of_folds) > 1 else USED_ONCE}",
         }
         if fewest.shortage:
             return point | {"reason": fewest.shortage}

@@ -121,8 +121,8 @@ def weighted_scores(terms: Terms, weights: np.ndarray) -> Scores:
     Returns:
         The scores, nan where undefined. A score without a denominator is undefined: precision of a class never predicted,
         sensitivity of a class that does not occur, AUROC and AUPRC of a class that does not occur or is the only one, F1 of
-        a class neither occurring nor predicted. A macro mean with an undefined member is undefined; a weighted mean
-        looks at the classes that occur.
+        a class neither occurring nor predicted. A macro mean with an undefined member is undefined, and so are those of
+        precision and F1 where a class does not occur; a weighted mean looks at the classes that occur.
     """
     k = terms.n_classes
     sums = weights @ terms.sums
@@ -141,6 +141,10 @@ def weighted_scores(terms: Terms, weights: np.ndarray) -> Scores:
         overall |= {name: per_class[name][:, 1] for name in ("auroc", "auprc")}
     overall |= {f"macro_{name}": per_class[name].mean(axis=1) for name in PER_CLASS}
     support = confusion.sum(axis=2)
+    # Precision and F1 of a class that is only predicted are 0 and would pull the mean down.
+    absent = (support == 0).any(axis=1)
+    for name in ("macro_precision", "macro_f1"):
+        overall[name] = np.where(absent, np.nan, overall[name])
     for name in _FROM_DECISIONS:
         parts = np.where(support > 0, support * per_class[name], 0.0)
         overall[f"weighted_{name}"] = parts.sum(axis=1) / total

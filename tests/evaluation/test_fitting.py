@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr_keras.evaluation.fitting import Fitted, fitting_rows, out_of_fold_rows, validation_rows
+from cxr_keras.evaluation.fitting import Fitted, FittingRows, fitting_rows, out_of_fold_rows, validation_rows
 
 
 def table(first=0, n=12, *, folds=1, **columns):
@@ -25,6 +25,13 @@ def test_rows_that_say_they_are_test_rows_are_refused():
     assert len(validation_rows(table(part="validation"), scored=table(100, part="test")).table) == 12
     with pytest.raises(ValueError, match=r"of the part 'test'; .* never on test rows"):
         validation_rows(table(part="test"), scored=table(100))
+
+
+def test_no_one_else_makes_fitting_rows():
+    with pytest.raises(TypeError, match="FittingRows are made by validation_rows"):
+        FittingRows(table(part="test"), "test part")
+    with pytest.raises(ValueError, match="no rows are to be scored"):
+        validation_rows(table(), scored=table(100).iloc[:0])
 
 
 def test_a_test_part_alone_is_no_out_of_fold_table():

@@ -135,6 +135,13 @@ def test_a_tie_goes_to_the_first_class():
     assert scores.overall["auroc"][0] == 0.5
 
 
+def test_a_class_without_images_leaves_macro_precision_and_f1_undefined():
+    truth, probabilities = np.array([1, 1, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
+    found = weighted_scores(prepare(truth, probabilities, np.arange(3)), np.ones((1, 3)))
+    assert np.isnan(found.overall["macro_f1"]).all() and np.isnan(found.overall["macro_precision"]).all()
+    assert found.per_class["f1"][0].tolist() == [0.0, 0.8] and found.overall["weighted_f1"][0] == pytest.approx(0.8)
+
+
 def test_what_has_no_denominator_is_undefined_and_not_zero():
     # Three classes; the third neither occurs nor is predicted, the second occurs and is never predicted.
     truth, probabilities = np.array([0, 0, 1]), np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1], [0.6, 0.3, 0.1]])

@@ -23,7 +23,7 @@ from cxr_keras.reporting.tables import (
 )
 
 SHOWN_IMAGES = 20
-"""Images that a page lists of those that most runs miss; the file has all of them."""
+"""Images that a text lists of those that most runs miss; a page folds all of them below."""
 
 
 def paper_section(rows: Sequence[Mapping[str, Any]], *, reasons: Sequence[str], remarks: Sequence[str], mean_of_folds: bool) -> Section:
@@ -54,7 +54,7 @@ def paper_section(rows: Sequence[Mapping[str, Any]], *, reasons: Sequence[str], 
         "In [low, high]: whether a value that rounds to the paper's figure lies in our interval. The interval tells how far drawing other "
         "patients moves our figure; the paper's own sampling error comes on top."
     )
-    caption = "Dot and line: ours with its 95 % interval. Diamond: the paper's figure, as wide as its rounding."
+    caption = "Dot and line: ours with its 95 % interval. Diamond: the paper's figure; the short bar through it is its rounding."
     return Section(
         title=f"{first['run']} beside {first['system']} ({first['evaluation'].replace('_', ' ')})",
         lead="Comparable: no." if reasons else "Comparable: yes.",
@@ -95,7 +95,7 @@ def paired_section(rows: Sequence[Mapping[str, Any]], *, unpaired: Sequence[str]
         worth = {row["score"]: _number(row["one_image"], decimals=4) for row in members}
         note = "One image is worth: " + ", ".join(f"{label_of(score)} {value}" for score, value in worth.items()) + "."
         tables.append(Table(f"{run} against {against}", header, tuple(body), note=note))
-        charts.append(Chart("Difference with its 95 % interval; grey is a tie, blue higher, red lower.", tuple(bars), zero=True))
+        charts.append(Chart("Difference with its 95 % interval; grey is a tie, blue higher, orange lower.", tuple(bars), zero=True))
     told = tuple(f"{name}: {text}" for name, text in definitions.items()) if rows else ()
     return Section(
         title="Differences on the same images",
@@ -172,17 +172,23 @@ def wrong_together_section(
             *(str(row["image_id"]), str(row["label"]), f"{row['wrong']} of {row['models']}", _number(row["p_label"])),
             *(str(row["named_instead"]), _number(row["p_named"]), row["likely_label_error"]),
         )
-        for row in rows[:SHOWN_IMAGES]
+        for row in rows
     )
-    header = ("image", "label", "missed by", "p of it", "instead", "p of that", "doubtful label")
-    note = "p: mean probability over the runs."
+    header = (
+        *("image", "label", "missed by", "probability of the label"),
+        *("likeliest other class", "probability of that class", "doubtful label"),
+    )
+    note = "Probabilities are means over the runs."
+    folded: tuple[Table, ...] = ()
     if len(rows) > SHOWN_IMAGES:
-        note += f" The first {SHOWN_IMAGES} of {len(rows):,}; all are in wrong_together.csv."
+        folded = (Table(f"All {len(rows):,} images", header, body, note=note),)
+        note += f" The first {SHOWN_IMAGES} of {len(rows):,}; a page lists all below, and `cxr compare` writes wrong_together.csv."
     return Section(
         title="Wrong together",
         lead=lead,
         remarks=(f"Of {', '.join(runs)}. Images by the number of runs that miss them: {missed}.", told),
-        tables=(Table("Images to look at", header, body, note=note),) if body else (),
+        tables=(Table("Images to look at", header, body[:SHOWN_IMAGES], note=note),) if body else (),
+        folded=folded,
         phantom=phantom,
     )
 

@@ -6,12 +6,13 @@ import base64
 import html
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from cxr_keras.reporting.sections import PHANTOM_REMARK, Bar, Chart, Picture, Section
+from cxr_keras.reporting.sections import PHANTOM_REMARK, Bar, Card, Chart, Picture, Section
 from cxr_keras.reporting.style import COLOURS
 from cxr_keras.reporting.tables import Table
 
@@ -41,7 +42,18 @@ def render_page(sections: Sequence[Section], *, title: str) -> str:
         lines_of=_lines_of,
         base64_of=_base64_of,
         charts_beside_tables=_charts_beside_tables,
+        rows_of_cards=_rows_of_cards,
+        marked=_marked,
     )
+
+
+def _marked(text: str) -> Markup:
+    """Escape a text, and set what stands between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _rows_of_cards(cards: Sequence[Card]) -> list[list[Card]]:
+    return [list(row) for _, row in itertools.groupby(sorted(cards, key=lambda card: card.row), key=lambda card: card.row)]
 
 
 def _lines_of(table: Table) -> list[tuple[str, ...]]:
@@ -63,12 +75,15 @@ def _charts_beside_tables(section: Section) -> Iterator[tuple[Table | None, Mark
         yield table, Markup(_chart(chart, together=together) if chart else "")
 
 
-_LEFT, _WIDTH, _ROW, _BOTTOM = 330, 620, 24, 30
-"""Room for labels, for the axis, for a row and for the ticks, in pixels."""
+_EDGE, _ROW, _BOTTOM = 6, 40, 30
+"""Empty at each side of the axis, per cent of the chart's width; a row with its label above it, and the ticks, in pixels."""
 
 
 def _chart(chart: Chart, *, together: Sequence[Bar]) -> str:
-    """Intervals as lines on an axis that holds those of `together`; bars without a value are left out."""
+    """Intervals as lines on an axis that holds those of `together`; bars without a value are left out.
+
+    Places along the axis are per cent of the width, so that the chart fits a phone and paper with letters of the same size.
+    """
     bars = [bar for bar in chart.bars if bar.value is not None]
     if not bars:
         return ""
@@ -76,38 +91,40 @@ def _chart(chart: Chart, *, together: Sequence[Bar]) -> str:
     height = _ROW * len(bars) + _BOTTOM
 
     def x(value: float) -> float:
-        return _LEFT + _WIDTH * (min(max(value, low), high) - low) / (high - low)
+        return _EDGE + (100 - 2 * _EDGE) * (min(max(value, low), high) - low) / (high - low)
 
     marks = []
     for index in range(round((high - low) / step) + 1):
         tick = low + index * step
         strong = chart.zero and abs(tick) < step / 2
         colour = "#555" if strong else "#e4e4e4"
-        marks.append(f'<line x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="0" y2="{height - _BOTTOM}" stroke="{colour}"/>')
+        marks.append(f'<line x1="{x(tick):.2f}%" x2="{x(tick):.2f}%" y1="0" y2="{height - _BOTTOM}" stroke="{colour}"/>')
         shown = f"{tick:+.2f}" if chart.zero and not strong else f"{tick:.2f}"
-        marks.append(f'<text x="{x(tick):.1f}" y="{height - 10}" text-anchor="middle">{shown}</text>')
+        marks.append(f'<text x="{x(tick):.2f}%" y="{height - 10}" text-anchor="middle">{shown}</text>')
     for row, bar in enumerate(bars):
-        marks += _bar(bar, y=_ROW * (row + 0.5), x=x)
+        marks += _bar(bar, top=_ROW * row, x=x)
     name = "; ".join(f"{bar.label} {bar.value:.3f}" for bar in bars)
     return (
-        f'<figure><div class="wide"><svg width="{_LEFT + _WIDTH + 30}" height="{height}" role="img" aria-label="{_text(name)}">'
-        f"{''.join(marks)}</svg></div><figcaption>{_text(chart.caption)}</figcaption></figure>"
+        f'<figure class="chart"><svg width="100%" height="{height}" role="img" aria-label="{_text(name)}">{"".join(marks)}</svg>'
+        f"<figcaption>{_text(chart.caption)}</figcaption></figure>"
     )
 
 
-def _bar(bar: Bar, *, y: float, x: Callable[[float], float]) -> list[str]:
+def _bar(bar: Bar, *, top: int, x: Callable[[float], float]) -> list[str]:
+    """The label, and under it line, point and mark."""
     label = bar.label if len(bar.label) <= 50 else f"{bar.label[:49]}…"
-    marks = [f'<text x="{_LEFT - 12}" y="{y + 4:.1f}" text-anchor="end">{_text(label)}</text>']
+    y = top + 29
+    marks = [f'<text class="label" x="0" y="{top + 15}">{_text(label)}</text>']
     colour = _TONES[bar.tone]
     if bar.low is not None and bar.high is not None:
-        marks.append(f'<line x1="{x(bar.low):.1f}" x2="{x(bar.high):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2.5"/>')
+        marks.append(f'<line x1="{x(bar.low):.2f}%" x2="{x(bar.high):.2f}%" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2.5"/>')
     if bar.value is not None:
-        marks.append(f'<circle cx="{x(bar.value):.1f}" cy="{y}" r="4.5" fill="{colour}"/>')
+        marks.append(f'<circle cx="{x(bar.value):.2f}%" cy="{y}" r="4.5" fill="{colour}"/>')
     if bar.reference is not None:
         left, right = x(bar.reference[0]), x(bar.reference[1])
-        middle, half = (left + right) / 2, max((right - left) / 2, 5)
-        points = f"{middle - half:.1f},{y} {middle:.1f},{y - 5} {middle + half:.1f},{y} {middle:.1f},{y + 5}"
-        marks.append(f'<polygon points="{points}" fill="{COLOURS[1]}" fill-opacity=".75"/>')
+        marks.append(f'<line x1="{left:.2f}%" x2="{right:.2f}%" y1="{y}" y2="{y}" stroke="{COLOURS[1]}" stroke-width="4" opacity=".75"/>')
+        diamond = f'<polygon points="-5,0 0,-5 5,0 0,5" fill="{COLOURS[1]}" fill-opacity=".75"/>'
+        marks.append(f'<svg class="mark" x="{(left + right) / 2:.2f}%" y="{y}">{diamond}</svg>')
     return marks
 
 
@@ -117,7 +134,7 @@ def axis_of(bars: Sequence[Bar], *, zero: bool) -> tuple[float, float, float]:
     for bar in bars:
         values += [value for value in (bar.value, bar.low, bar.high, *(bar.reference or ())) if value is not None]
     span = max(max(values) - min(values), 0.02)
-    step = next((step for step in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if span / step <= 8), 0.25)
+    step = next((step for step in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if span / step <= 6), 0.25)
     low, high = math.floor(min(values) / step) * step, math.ceil(max(values) / step) * step
     return (low, high, step) if high > low else (low - step, high + step, step)
 

@@ -54,11 +54,13 @@ class Card:
         label: what it is.
         value: as it is shown, e.g. ".941".
         note: under it, e.g. its interval.
+        row: cards of one row stand beside each other; rows go by this number.
     """
 
     label: str
     value: str
     note: str = ""
+    row: int = 0
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Section:
         tables: the tables.
         charts: drawn on the page only, each with the table of the same place.
         pictures: on the page only, after the tables.
+        folded: further tables, opened when wanted; on the page only, after the pictures.
         listings: on the page only, at the end.
         phantom: whether the figures are of drawn images.
     """
@@ -118,6 +121,7 @@ class Section:
     tables: tuple[Table, ...] = ()
     charts: tuple[Chart, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    folded: tuple[Table, ...] = ()
     listings: tuple[Listing, ...] = ()
     phantom: bool = False
 

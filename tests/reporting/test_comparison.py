@@ -7,6 +7,7 @@ from cxr_keras.reporting.comparison import (
     comparison_text,
     paired_section,
     paper_section,
+    wrong_together_section,
     yardsticks_section,
 )
 from cxr_keras.reporting.sections import Section
@@ -92,6 +93,18 @@ def test_markdown_holds_headings_points_and_tables():
     )
     assert text.startswith("# All\n") and "**Comparable: no.**\n\n- a &lt; b\n" in text and "\n## Last\n\nNothing.\n" in text
     assert "| accuracy | 0.958 [0.947, 0.969] | 0.95 | +0.008 | yes |" in text
+
+
+def test_all_images_that_most_runs_miss_lie_in_the_page():
+    row = {"label": "normal", "models": 2, "wrong": 2, "p_label": 0.1, "named_instead": "pneumonia", "p_named": 0.9}
+    rows = [row | {"image_id": f"i{number}", "likely_label_error": "no"} for number in range(30)]
+    section = wrong_together_section(rows, runs=["a", "b"], images_by_wrong=[70, 0, 30], why_no_label_errors="", phantom=False)
+    assert len(section.tables[0].rows) == 20 and "The first 20 of 30" in section.tables[0].note
+    assert [len(table.rows) for table in section.folded] == [30]
+    assert "i29" not in comparison_text([section])
+    short = wrong_together_section(rows[:3], runs=["a", "b"], images_by_wrong=[97, 0, 3], why_no_label_errors="", phantom=False)
+    assert short.folded == () and "first" not in short.tables[0].note
+    assert not any(" it" in name or name == "instead" for name in short.tables[0].header)
 
 
 def test_figures_of_others_that_are_not_printed_say_so():

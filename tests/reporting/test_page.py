@@ -78,13 +78,37 @@ def test_cards_pictures_and_listings_lie_in_the_page():
 def test_a_chart_draws_every_interval_at_its_place():
     bars = (Bar("low", 0.2, 0.1, 0.3, reference=(0.25, 0.25)), Bar("high", 0.8, 0.7, 0.9), Bar("none", None, None, None))
     page = parsed([Section("s", charts=(Chart("caption", bars),))])
-    circles = [attributes for tag, attributes in page.elements if tag == "circle"]
-    lines = [attributes for tag, attributes in page.elements if tag == "line" and "stroke-width" in attributes]
+    circles = [float(attributes["cx"].rstrip("%")) for tag, attributes in page.elements if tag == "circle"]
+    lines = [attributes for tag, attributes in page.elements if tag == "line" and attributes.get("stroke-width") == "2.5"]
     assert len(circles) == len(lines) == 2
     # From 0.2 to 0.8 is six times as far as from the point 0.2 to the end 0.3.
-    far = float(circles[1]["cx"]) - float(circles[0]["cx"])
-    assert far == pytest.approx(6 * (float(lines[0]["x2"]) - float(circles[0]["cx"])), abs=1)
+    assert circles[1] - circles[0] == pytest.approx(6 * (float(lines[0]["x2"].rstrip("%")) - circles[0]), abs=0.2)
     assert len([1 for tag, _ in page.elements if tag == "polygon"]) == 1
+
+
+def test_a_chart_is_as_wide_as_its_place_and_holds_every_mark():
+    bars = (Bar("a", 0.2, 0.1, 0.3, reference=(0.245, 0.255)), Bar("b", 0.8, 0.7, 0.9, reference=(0.9, 0.9)))
+    page = parsed([Section("s", charts=(Chart("caption", bars),))])
+    outer, *marks = [attributes for tag, attributes in page.elements if tag == "svg"]
+    assert outer["width"] == "100%" and len(marks) == 2
+    places = [attributes[name] for _, attributes in page.elements for name in ("x1", "x2", "cx") if name in attributes]
+    assert all(place.endswith("%") and 0 <= float(place.rstrip("%")) <= 100 for place in places)
+
+
+def test_cards_stand_in_their_rows_and_folded_tables_behind_their_title():
+    cards = (Card("second", "2", row=1), Card("first", "1"))
+    section = Section("s", cards=cards, folded=(Table("All 30 images", ("image",), (("i1",),)),))
+    page = parsed([section])
+    assert [attributes.get("class") for tag, attributes in page.elements if tag == "div"].count("cards") == 2
+    text = "".join(page.text)
+    assert text.index("first") < text.index("second") and text.count("All 30 images") == 1
+    assert [tag for tag, _ in page.elements].count("details") == 1
+
+
+def test_what_stands_between_backticks_is_code_and_escaped():
+    page = parsed([Section("s", points=("`cxr evaluate <b>` tells.",), remarks=("One ` alone.",))])
+    assert [tag for tag, _ in page.elements].count("code") == 1
+    assert {"cxr evaluate <b>", " tells.", "One ` alone."} <= set(page.text)
 
 
 def test_few_rows_of_many_columns_are_turned():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def write_results(
     Args:
         predictions: a checked predictions table.
         folder: where the results go.
-        name: what tables and figures call it.
+        name: what tables and figures call it; figures in a folder `seed-<n>` name the seed too.
         provenance: what the headline row says of data, pixels, epochs, seeds, weights and conditions.
         histories_in: a run or fold directory; learning curves are drawn where `history.csv` files lie in it.
         draws: bootstrap draws.
@@ -66,10 +67,11 @@ def write_results(
     write_json(folder / "metrics.json", scores)
     tables = all_tables(scores, provenance=provenance, name=name)
     write_text(folder / "summary.md", f"# {name}\n\n{render_markdown(tables)}")
-    for figure_name, figure in figures_of(predictions, scores, name=name).items():
+    title = f"{name}, {folder.name.replace('-', ' ')}" if re.fullmatch(r"seed-\d+", folder.name) else name
+    for figure_name, figure in figures_of(predictions, scores, name=title).items():
         save_figure(figure, folder / "figures" / f"{figure_name}.png", svg=True)
     if histories := read_histories(histories_in):
-        curves = learning_curves_figure(histories, title=f"{name}: learning curves", scored_part=scored_part(histories_in))
+        curves = learning_curves_figure(histories, title=f"{title}: learning curves", scored_part=scored_part(histories_in))
         save_figure(curves, folder / "figures" / "learning_curves.png", svg=True)
     print(render_text(tables))
     return scores

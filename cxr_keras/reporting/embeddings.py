@@ -16,7 +16,13 @@ MARKERS = ("o", "^", "s", "D", "v", "P", "X")
 
 
 def embeddings_figure(
-    panels: Mapping[tuple[str, str], np.ndarray], labels: Sequence[str], predicted: Sequence[str], *, title: str, notes: Mapping[str, str]
+    panels: Mapping[tuple[str, str], np.ndarray],
+    labels: Sequence[str],
+    predicted: Sequence[str],
+    *,
+    title: str,
+    notes: Mapping[str, str],
+    variance: Mapping[tuple[str, str], Sequence[float]] | None = None,
 ) -> Figure:
     """Draw points of images before and after a network side by side.
 
@@ -26,6 +32,7 @@ def embeddings_figure(
         predicted: (n,) predicted classes; where they differ from the label a point gets a black ring.
         title: first line of the title.
         notes: a line under the name of each space, such as its silhouette.
+        variance: shares of the whole variance, in [0, 1], that the two axes of a panel hold, where its projection has such shares (PCA).
 
     Raises:
         ValueError: numbers of points, labels and predictions differ.
@@ -47,7 +54,8 @@ def embeddings_figure(
             if wrong.any():
                 ring = f"misclassified ({wrong.sum():,})"
                 axes.scatter(*points[wrong].T, s=70, facecolors="none", edgecolors="black", linewidths=1.1, label=ring)
-            axes.set(xticks=[], yticks=[], xlabel=f"{projection} 1", ylabel=f"{projection} 2")
+            shares = [f" ({share:.0%} of the variance)" for share in (variance or {}).get((projection, space), ())] or ["", ""]
+            axes.set(xticks=[], yticks=[], xlabel=f"{projection} 1{shares[0]}", ylabel=f"{projection} 2{shares[1]}")
             if projection == projections[0]:
                 axes.set_title(f"{space}\n{notes.get(space, '')}".rstrip())
         handles, words = grid[0, 0].get_legend_handles_labels()

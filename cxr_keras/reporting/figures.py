@@ -82,7 +82,8 @@ def learning_curves_figure(
         scored_part: what the legend calls the images of the columns val_*; they are the test part where nothing is chosen on them.
 
     Returns:
-        The figure. Dotted lines mark where a phase of the first history begins.
+        The figure. Dotted lines mark where a phase of the first history begins. Without any val_* the title says that the run has no
+        validation part; a single history named "split" goes unnamed.
 
     Raises:
         ValueError: no history, an empty one, or one without a needed column; all are listed.
@@ -112,7 +113,11 @@ def learning_curves_figure(
         panels[0].legend(loc="best")
         first, last = histories[0][0], histories[-1][0]
         drawn = f"thick: mean over the epochs that all {len(histories)} have, thin: {first} to {last}"
-        set_title(figure, title, drawn if len(histories) > 1 else first)
+        alone = "" if first == "split" else first
+        scored = any(
+            history[f"val_{column}"].notna().any() for _, history in histories for column, _ in _PANELS if f"val_{column}" in history
+        )
+        set_title(figure, title, drawn if len(histories) > 1 else alone, "" if scored else "no validation part in this run")
     return figure
 
 

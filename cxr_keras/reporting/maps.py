@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import matplotlib
 import numpy as np
@@ -48,6 +48,8 @@ class MapPicture:
         probability: of the predicted class, in [0, 1].
         method: a key of `UNITS`, or any other word.
         explained_class: the class that the evidence speaks for.
+        grid: rows and columns of the map before it was enlarged, which its fineness is; `None` where unknown.
+        decided: what decided the prediction, e.g. "≥ 0.100, guaranteed"; "" for the most probable class.
     """
 
     image: np.ndarray
@@ -58,6 +60,8 @@ class MapPicture:
     probability: float
     method: str
     explained_class: str
+    grid: tuple[int, int] | None = None
+    decided: str = ""
 
 
 def verdict(label: str, predicted: str) -> tuple[str, str]:
@@ -82,13 +86,15 @@ def map_figure(picture: MapPicture) -> Figure:
         plain.set_title("X-ray, as the network frames it")
         shown = _overlay(overlaid, picture)
         of_class = "" if picture.method == "activation" else f" for {picture.explained_class}"
-        overlaid.set_title(f"{picture.method}{of_class}")
-        bar = figure.colorbar(shown, ax=overlaid, shrink=0.92)
-        bar.set_label(UNITS.get(picture.method, picture.method), fontsize=8)
+        cells = cells_of([picture])
+        overlaid.set_title(f"{picture.method}{of_class}{f', {cells}' if cells else ''}", fontsize=10)
+        bar = figure.colorbar(ScalarMappable(Normalize(*shown.get_clim()), seen_map()), ax=overlaid, shrink=0.92)
+        bar.set_label(f"{UNITS.get(picture.method, picture.method)}\n(colours as over mid-grey)", fontsize=8)
         bar.outline.set_visible(False)
         sign, colour = verdict(picture.label, picture.predicted)
+        decided = f" ({picture.decided})" if picture.decided else ""
         label = f"label {picture.label}" if picture.label else "no label"
-        words = f"{label}; predicted {picture.predicted}, probability {picture.probability:.3f} {sign}".rstrip()
+        words = f"{label}; predicted {picture.predicted}, probability {picture.probability:.3f}{decided} {sign}".rstrip()
         nothing = "nothing in this map speaks for the class" if not picture.evidence.any() else ""
         set_title(figure, picture.image_id, words, nothing)
         plain.spines[:].set(visible=True, color=colour, linewidth=3, linestyle="--" if sign == WRONG[0] else "-")
@@ -115,26 +121,56 @@ def maps_montage_figure(pictures: Sequence[MapPicture], *, title: str) -> Figure
         for axes, picture in zip(panels, pictures, strict=False):
             _check(picture)
             _overlay(axes, picture)
-            label_panel(axes, picture.image_id, label=picture.label, predicted=picture.predicted, probability=picture.probability)
+            label_panel(axes, picture)
         for axes in panels[len(pictures) :]:
             axes.set_visible(False)
-        bar = figure.colorbar(
-            ScalarMappable(Normalize(0, 1), _evidence_map()), ax=panels.tolist(), location="bottom", shrink=0.4, aspect=40
-        )
-        bar.set_label("evidence, share of the highest in each image", fontsize=9)
+        bar = figure.colorbar(ScalarMappable(Normalize(0, 1), seen_map()), ax=panels.tolist(), location="bottom", shrink=0.4, aspect=40)
+        bar.set_label("evidence, share of the highest in each image (colours as over mid-grey)", fontsize=9)
         bar.outline.set_visible(False)
         of_class = sorted({picture.explained_class for picture in pictures})
         legend = "✓ blue: predicted as labelled, ✗ orange: not" if any(picture.label for picture in pictures) else ""
         what = "" if pictures[0].method == "activation" else f"maps for {' or '.join(of_class)}"
-        set_title(figure, title, "; ".join(part for part in (what, legend) if part))
+        set_title(figure, title, "; ".join(part for part in (what, cells_of(pictures), legend) if part))
     return figure
 
 
-def label_panel(axes: Axes, image_id: str, *, label: str, predicted: str, probability: float) -> None:
-    """Put id, prediction, sign and label around a panel, and a frame in the colour of the verdict."""
-    sign, colour = verdict(label, predicted)
-    axes.set_title(f"{sign} {predicted} {probability:.2f}".strip(), color=colour, fontsize=9, fontweight="bold", pad=3)
-    axes.set_xlabel(f"{shortened(image_id)}\n{f'label {label}' if label else 'no label'}", fontsize=7, labelpad=2)
+def cells_of(pictures: Sequence[MapPicture]) -> str:
+    """Say how fine the maps are: "map of 4 × 4 cells", "maps of 4 × 4 or 8 × 8 cells"; "" where it is unknown."""
+    grids = sorted({picture.grid for picture in pictures if picture.grid is not None})
+    cells = " or ".join(f"{rows} × {columns}" for rows, columns in grids)
+    return f"map{'s' if len(pictures) > 1 else ''} of {cells} cells" if grids else ""
+
+
+class Called(Protocol):
+    """An image with what a model makes of it, such as a `MapPicture`."""
+
+    @property
+    def image_id(self) -> str:
+        """Which image it is."""
+
+    @property
+    def label(self) -> str:
+        """The true class, or "" where it is unknown."""
+
+    @property
+    def predicted(self) -> str:
+        """The class that the model gives."""
+
+    @property
+    def probability(self) -> float:
+        """Of the predicted class, in [0, 1]."""
+
+    @property
+    def decided(self) -> str:
+        """What decided the prediction, or ""."""
+
+
+def label_panel(axes: Axes, picture: Called) -> None:
+    """Put id, prediction, what decided it, sign and label around a panel, and a frame in the colour of the verdict."""
+    sign, colour = verdict(picture.label, picture.predicted)
+    called = f"{sign} {picture.predicted} {picture.probability:.2f}".strip()
+    axes.set_title(f"{called}\n({picture.decided})" if picture.decided else called, color=colour, fontsize=9, fontweight="bold", pad=3)
+    axes.set_xlabel(f"{shortened(picture.image_id)}\n{f'label {picture.label}' if picture.label else 'no label'}", fontsize=7, labelpad=2)
     for side in axes.spines.values():
         side.set(visible=True, color=colour, linewidth=2.5, linestyle="--" if sign == WRONG[0] else "-")
 
@@ -162,6 +198,13 @@ def _evidence_map() -> Colormap:
     colours = matplotlib.colormaps["inferno"](np.linspace(0.15, 1, 256))
     colours[:, 3] = OPACITY * np.linspace(0, 1, 256) ** 0.8
     return ListedColormap(colours, name="evidence")
+
+
+def seen_map() -> Colormap:
+    """The colours of evidence as they are seen over mid-grey, for colour bars: over white paper they would look paler."""
+    colours = _evidence_map()(np.arange(256))
+    opacity = colours[:, 3:]
+    return ListedColormap(np.hstack([colours[:, :3] * opacity + 0.5 * (1 - opacity), np.ones((256, 1))]), name="evidence over grey")
 
 
 def _check(picture: MapPicture) -> None:

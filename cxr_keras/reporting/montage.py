@@ -25,6 +25,7 @@ class LabelledPicture:
         label: the true class, or "" where it is unknown.
         predicted: the class that the model gives.
         probability: of the predicted class, in [0, 1].
+        decided: what decided the prediction, e.g. "≥ 0.100, guaranteed"; "" for the most probable class.
     """
 
     image: np.ndarray
@@ -32,6 +33,7 @@ class LabelledPicture:
     label: str
     predicted: str
     probability: float
+    decided: str = ""
 
 
 def label_montage_figure(pictures: Sequence[LabelledPicture], *, title: str) -> Figure:
@@ -54,7 +56,7 @@ def label_montage_figure(pictures: Sequence[LabelledPicture], *, title: str) -> 
         for axes, picture in zip(panels, pictures, strict=False):
             axes.imshow(picture.image, cmap="gray", vmin=0, vmax=255)
             axes.set(xticks=[], yticks=[])
-            label_panel(axes, picture.image_id, label=picture.label, predicted=picture.predicted, probability=picture.probability)
+            label_panel(axes, picture)
         for axes in panels[len(pictures) :]:
             axes.set_visible(False)
         known = [picture for picture in pictures if picture.label]

@@ -71,6 +71,11 @@ def test_learning_curves_without_validation_or_phases():
     loss = figure.axes[0]
     assert [text.get_text() for text in loss.get_legend().get_texts()] == ["training"]
     assert len(loss.lines) == 1 and not loss.texts
+    assert title_of(figure) == "Learning curves\nseed 0\nno validation part in this run"
+
+
+def test_learning_curves_of_one_split_do_not_name_it():
+    assert title_of(learning_curves_figure([("split", history())], title="mini_vgg")) == "mini_vgg"
 
 
 def test_learning_curves_say_all_that_is_missing():

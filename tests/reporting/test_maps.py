@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -42,6 +44,29 @@ def test_the_colour_bar_reaches_the_highest_evidence_and_the_rest_of_the_x_ray_i
     assert overlay.cmap(0.0)[3] == 0 and overlay.cmap(1.0)[3] > 0.6
     with Image.open(save_figure(figure, tmp_path / "map.png")) as image:
         assert image.size[0] > 1000
+
+
+def test_a_map_says_how_fine_it_is_and_what_decided():
+    found = dataclasses.replace(picture(), grid=(4, 5), decided="≥ 0.100, guaranteed", probability=0.1)
+    words = words_of(map_figure(found))
+    assert "grad_cam for pneumonia, map of 4 × 5 cells" in words and "probability 0.100 (≥ 0.100, guaranteed) ✓" in words
+    figure = maps_montage_figure([found, dataclasses.replace(found, grid=(8, 8))], title="run")
+    assert figure.axes[0].get_title() == "✓ pneumonia 0.10\n(≥ 0.100, guaranteed)"
+    assert "maps of 4 × 5 or 8 × 8 cells" in figure._suptitle.get_text()
+    assert "cells" not in words_of(map_figure(picture()))
+    labelled = LabelledPicture(np.zeros((8, 8)), "a", "normal", "pneumonia", 0.1, decided="≥ 0.100")
+    assert label_montage_figure([labelled], title="run").axes[0].get_title() == "✗ pneumonia 0.10\n(≥ 0.100)"
+
+
+def test_the_colour_bar_is_opaque_and_shows_what_lies_over_mid_grey():
+    figure = map_figure(picture())
+    bar, overlay = figure.axes[2].collections[-1], figure.axes[1].images[1]
+    assert bar.get_clim() == overlay.get_clim()
+    for value in (0.0, 0.5, 1.0):
+        *colour, opacity = overlay.cmap(value)
+        seen = bar.cmap(value)
+        assert seen[3] == 1
+        assert seen[:3] == pytest.approx([part * opacity + 0.5 * (1 - opacity) for part in colour], abs=0.01)
 
 
 def test_a_map_without_evidence_says_so():
@@ -93,5 +118,9 @@ def test_embeddings_mark_the_misclassified_in_every_panel():
         assert [len(drawn.get_offsets()) for drawn in axes.collections] == [3, 3, 1]
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words == ["a (3)", "b (3)", "misclassified (1)"]
+    shares = {("PCA", "before"): (0.314, 0.1)}
+    figure = embeddings_figure(panels, labels, predicted, title="run", notes={}, variance=shares)
+    assert figure.axes[0].get_xlabel() == "PCA 1 (31% of the variance)" and figure.axes[0].get_ylabel() == "PCA 2 (10% of the variance)"
+    assert figure.axes[1].get_xlabel() == "PCA 1"
     with pytest.raises(ValueError, match="differ in number"):
         embeddings_figure(panels, labels[:5], predicted, title="run", notes={})

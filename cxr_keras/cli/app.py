@@ -178,17 +178,19 @@ def compare(
 @app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(help="A finished run; or several, or a folder of several, which are then compared.")],
-    out: Annotated[Path | None, typer.Option(help="The HTML file; default report.html in the run, or beside the first of several.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML file or a folder for it; default report.html in the run, or beside the first of several.")
+    ] = None,
     mistakes: Annotated[
         int | None, typer.Option(min=0, max=40, help="Wrong predictions of one run shown with maps; default the run's setting; 0 for none.")
     ] = None,
+    paper: Annotated[str | None, typer.Option(help="System for runs whose config names none, e.g. laban/mini_vgg.")] = None,
 ) -> None:
     """Write one self-contained HTML file about a finished run: summary, data, figures, scores, mistakes, the paper beside it, origin."""
-    if mistakes != 0:  # maps need the models
-        start_backend()
+    start_backend()
     from cxr_keras.recipes.report import report as report_recipe
 
-    print(f"Written to {report_recipe(runs, out=out, mistakes=mistakes)}")
+    print(f"Written to {report_recipe(runs, out=out, mistakes=mistakes, paper=paper)}")
 
 
 def _run_folder(name: str, verb: str, sample: bool) -> Path:

@@ -48,7 +48,7 @@ def roc_figure(
         curves. A class without images, or the only one, has no curve and "AUROC n/a".
     """
     with matplotlib.rc_context(STYLE):
-        figure, panels = _panels(predictions, classes, title=title, scores=scores)
+        figure, panels = curve_panels(classes, title=title, scores=scores)
         for axes, name, colour in panels:
             axes.plot([0, 1], [0, 1], color="#777777", linewidth=1, linestyle=(0, (2, 3)), label="chance")
             _draw(axes, predictions, name, colour=colour, curve=_roc)
@@ -75,7 +75,7 @@ def precision_recall_figure(
         is the precision of chance and differs from place to place.
     """
     with matplotlib.rc_context(STYLE):
-        figure, panels = _panels(predictions, classes, title=title, scores=scores)
+        figure, panels = curve_panels(classes, title=title, scores=scores)
         for axes, name, colour in panels:
             share = float((predictions["label"] == name).mean())
             axes.axhline(share, color="#777777", linewidth=1, linestyle=(0, (2, 3)), label=f"share of the class ({share:.0%})")
@@ -88,17 +88,24 @@ def precision_recall_figure(
     return figure
 
 
-def _panels(
-    predictions: pd.DataFrame, classes: Sequence[str], *, title: str, scores: Mapping[str, Any] | None
+def curve_panels(
+    classes: Sequence[str], *, title: str, scores: Mapping[str, Any] | None, side: float = 3.8
 ) -> tuple[Figure, list[tuple[Axes, str, str]]]:
-    """A titled figure with a square panel for each class that is shown, its name and its colour; called within the style."""
+    """Give a titled figure with a square panel for each class that is shown, its name and its colour; called within the style.
+
+    Args:
+        classes: class names in order; of two the last one is shown.
+        title: first line of the title.
+        scores: a dictionary of scores, whose interval the title names.
+        side: of a panel, inches.
+    """
     shown = list(classes)[-1:] if len(classes) == 2 else list(classes)
     columns = min(len(shown), 2)
     lines = -(-len(shown) // columns)
     against = f"{shown[0]} (positive) against {classes[0]}" if len(shown) == 1 else "each class against the rest"
     interval = scores["interval"] if scores is not None and scores["interval"]["draws"] else None
     note = f"[{interval['level']:.0%} interval, patients resampled]" if interval else ""
-    figure = Figure(figsize=(1.0 + 3.8 * columns, 1.1 + 3.8 * lines), layout="constrained")
+    figure = Figure(figsize=(1.0 + side * columns, 1.1 + side * lines), layout="constrained")
     every = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).ravel()
     set_title(figure, title, against, note)
     for axes in every:
@@ -121,6 +128,11 @@ def _draw(axes: Axes, predictions: pd.DataFrame, name: str, *, colour: str, curv
     if whole is not None:
         label = f"{len(folds)} folds pooled" if len(folds) > 1 else "all images"
         axes.plot(*whole, color=colour, linewidth=1.8, drawstyle="steps-pre" if steps else "default", label=label)
+
+
+def roc_corners(predictions: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Corners of the ROC curve of a class: false positive rate and sensitivity; `None` where it has no images or is the only one."""
+    return _corners(predictions, name, _roc)
 
 
 def _corners(rows: pd.DataFrame, name: str, curve: Curve) -> tuple[np.ndarray, np.ndarray] | None:

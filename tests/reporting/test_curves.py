@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cxr_keras.evaluation.thresholds import operating_points
 from cxr_keras.reporting import precision_recall_figure, roc_figure
+from cxr_keras.reporting.overlay import roc_overlay_figure
 
 FOUR = ("bacterial", "covid19", "normal", "viral")
 TWO = ("normal", "pneumonia")
@@ -92,3 +93,19 @@ def test_a_class_without_images_is_not_available(predictions):
     figure = roc_figure(table[table["label"] != "viral"], FOUR)
     assert figure.axes[3].get_title() == "viral: AUROC n/a"
     assert [line.get_label() for line in figure.axes[3].lines] == ["chance"]
+
+
+def test_curves_of_several_runs_lie_over_each_other_with_their_areas(predictions):
+    interval = {"draws": 2000, "level": 0.95}
+    entry = {"value": 0.9, "low": 0.85, "high": 0.94}
+    scores = {"interval": interval, "per_class": {name: {"auroc": entry} for name in FOUR}}
+    tables = [predictions(FOUR, seed=seed) for seed in range(9)]
+    tables[1] = tables[1][tables[1]["label"] != "viral"]
+    figure = roc_overlay_figure([(f"run {seed}", table, scores) for seed, table in enumerate(tables)], FOUR)
+    assert [axes.get_title() for axes in figure.axes] == list(FOUR)
+    assert legend_of(figure.axes[0]) == [f"run {seed}: 0.900 [0.850, 0.940]" for seed in range(9)]
+    assert len(figure.axes[3].lines) == 1 + 8  # chance, and the runs with images of the class
+    looks = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert len(looks) == 10
+    (axes,) = roc_overlay_figure([("one", predictions(TWO), scores | {"per_class": {"pneumonia": {"auroc": entry}}})], TWO).axes
+    assert axes.get_title() == "pneumonia"

@@ -25,7 +25,7 @@ def test_operating_points_tell_promise_and_prevalence():
     assert [row[0] for row in table.rows] == ["0.5", "youden", "sensitive", "guaranteed"]
     assert "youden: highest sensitivity + specificity." in table.note and "0.5: fixed" not in table.note
     assert table.header[-2:] == ("PPV", "NPV") and "where 0.05 of the people tested are sick" in table.note
-    assert "patients at most" in table.note and "images of one patient depend on each other in any way" in table.note
+    assert "patients at most" in table.note and "images of one patient may depend on each other in any way" in table.note
     assert len({len(row) for row in (table.header, *table.rows)}) == 1
 
 

@@ -19,6 +19,7 @@ from cxr_keras.cli import models as model_commands
 from cxr_keras.cli import predict as predict_commands
 from cxr_keras.cli import tune as tune_commands
 from cxr_keras.cli import weights as weights_commands
+from cxr_keras.cli.grid import grid_arguments
 from cxr_keras.startup import start_backend
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Chest X-ray classification with Keras.")
@@ -34,8 +35,6 @@ app.command("predict")(predict_commands.predict)
 app.command("tune")(tune_commands.tune)
 
 CONFIG_HELP = "A YAML file, or the name of a shipped config (see `cxr configs`)."
-AXES = ("models", "strategies")
-GRID_SAMPLE = ["data.image_size=[80, 80]"]  # the sample's 64 pixels are too few for three of the paper's four networks
 Config = Annotated[str, typer.Argument(help=CONFIG_HELP)]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Settings put over the config, e.g. data.batch_size=16.")]
 Sample = Annotated[bool, typer.Option("--sample", help="A run of minutes on phantoms: overrides from configs/sample.yaml.")]
@@ -64,19 +63,7 @@ def cv(
     """
     from cxr_keras.config.loader import load_config
 
-    given = [*([config] if config else []), *(overrides or [])]
-    axes: dict[str, list[str]] = {}
-    if grid:
-        axes = {
-            key: value.strip("[]").replace(" ", "").split(",") for key, _, value in (item.partition("=") for item in given) if key in AXES
-        }
-        given = [item for item in given if item.partition("=")[0] not in AXES]
-        if not given or "=" in given[0]:
-            given = ["resnet50", *given]
-        if sample:
-            given[1:1] = GRID_SAMPLE
-    if not given:
-        raise typer.BadParameter("give a YAML file or the name of a shipped config, see `cxr configs`", param_hint="CONFIG")
+    axes, given = _arguments(config, overrides, sample=sample, grid=grid)
     settings = load_config(given[0], given[1:], sample=sample)
     start_backend()
     from cxr_keras.recipes.cross_validate import cross_validate
@@ -110,20 +97,29 @@ def train(config: Config, overrides: Overrides = None, sample: Sample = False, r
 
 @app.command()
 def plan(
-    config: Config,
+    config: Annotated[str | None, typer.Argument(help=CONFIG_HELP)] = None,
     overrides: Overrides = None,
     sample: Sample = False,
-    one_split: Annotated[bool, typer.Option("--train", help="Plan `cxr train`, one split, instead of `cxr cv`.")] = False,
+    one_split: Annotated[
+        bool | None, typer.Option("--train/--cv", help="Plan `cxr train` or `cxr cv`; default what the config's split is made for.")
+    ] = None,
+    grid: Annotated[bool, typer.Option("--grid", help="Plan `cxr cv --grid`, with models= and strategies= as there.")] = False,
 ) -> None:
     """Print parameters, memory, disk and projected time of a run before anything starts."""
     from cxr_keras.config.loader import load_config
 
-    settings = load_config(config, overrides or (), sample=sample)
+    axes, given = _arguments(config, overrides, sample=sample, grid=grid)
+    settings = load_config(given[0], given[1:], sample=sample)
     start_backend()
     from cxr_keras.recipes.plan import plan_run
     from cxr_keras.recipes.plan_classifier import plan_classifier
+    from cxr_keras.recipes.plan_grid import plan_grid
 
-    (plan_classifier if settings.classifier else plan_run)(settings, verb="train" if one_split else "cv")
+    if grid:
+        plan_grid(settings, **axes)
+    else:
+        verb = None if one_split is None else "train" if one_split else "cv"
+        (plan_classifier if settings.classifier else plan_run)(settings, verb=verb)
 
 
 @app.command()
@@ -191,6 +187,16 @@ def report(
     from cxr_keras.recipes.report import report as report_recipe
 
     print(f"Written to {report_recipe(runs, out=out, mistakes=mistakes, paper=paper)}")
+
+
+def _arguments(config: str | None, overrides: list[str] | None, *, sample: bool, grid: bool) -> tuple[dict[str, list[str]], list[str]]:
+    """The axes of a grid, if it is one, and config and overrides."""
+    given = [*([config] if config else []), *(overrides or [])]
+    if grid:
+        return grid_arguments(given, sample=sample)
+    if not given:
+        raise typer.BadParameter("give a YAML file or the name of a shipped config, see `cxr configs`", param_hint="CONFIG")
+    return {}, given
 
 
 def _run_folder(name: str, verb: str, sample: bool) -> Path:

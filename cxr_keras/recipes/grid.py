@@ -11,6 +11,7 @@ import models_zoo
 from cxr_keras.config.loader import check_config
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.recipes.cross_validate import cross_validate
+from cxr_keras.recipes.data import require_origin
 from cxr_keras.recipes.run import announce_phantom
 from cxr_keras.recipes.tracking import with_store_of
 from cxr_keras.recipes.weights import check_model, model_of
@@ -50,17 +51,11 @@ def run_grid(
         engine: where they are trained; by default in processes of this machine.
 
     Raises:
-        ValueError: unknown or repeated names, before anything runs, or what a cell's run refuses.
+        ValueError: unknown or repeated names or no images, before anything runs, or what a cell's run refuses.
     """
     folder = Path(folder)
-    if config.seeds:
-        raise ValueError("seeds and --grid do not go together; run the grid once for each seed, with --run.")
-    _check_names("models", models, models_zoo.list_models())
-    _check_names("strategies", strategies, tuple(STRATEGIES))
     config = with_store_of(config, folder)
-    cells = {(model, strategy): cell_config(config, model=model, strategy=strategy) for strategy in strategies for model in models}
-    for cell in cells.values():
-        check_model(model_of(cell), image_size=cell.data.image_size, folds=range(cell.cross_validation.folds))
+    cells = cells_of(config, models=models, strategies=strategies)
     for number, ((model, strategy), cell) in enumerate(cells.items(), start=1):
         print(f"grid {number} of {len(cells)}: {model}, {strategy}", flush=True)
         cross_validate(cell, folder / f"{model}_{strategy}", workers=workers, engine=engine)
@@ -76,13 +71,41 @@ def run_grid(
     announce_phantom(config)
 
 
+def cells_of(
+    config: RunConfig, *, models: Sequence[str], strategies: Sequence[str], weights_needed: bool = True
+) -> dict[tuple[str, str], RunConfig]:
+    """Give the settings of every cell by (model, strategy), all checked before any of them runs.
+
+    Args:
+        config: shared settings.
+        models: names of architectures.
+        strategies: names of strategies.
+        weights_needed: whether files of weights must be there.
+
+    Raises:
+        ValueError: unknown or repeated names, several seeds, no images, or a network or weights that cannot be used.
+    """
+    if config.seeds:
+        raise ValueError("seeds and --grid do not go together; run the grid once for each seed, with --run.")
+    _check_names("models", models, models_zoo.list_models())
+    _check_names("strategies", strategies, tuple(STRATEGIES))
+    require_origin(config.data)
+    cells = {(model, strategy): cell_config(config, model=model, strategy=strategy) for strategy in strategies for model in models}
+    for cell in cells.values():
+        network = model_of(cell) if weights_needed else model_of(cell).model_copy(update={"weights": None})
+        check_model(network, image_size=cell.data.image_size, folds=range(cell.cross_validation.folds))
+    return cells
+
+
 def cell_config(config: RunConfig, *, model: str, strategy: str) -> RunConfig:
-    """Give the settings of one cell, checked again as a whole."""
+    """Give the settings of one cell, checked again as a whole; "{model}" in `model.weights` becomes the cell's model."""
     settings = config.model_dump(mode="json")
     own_phases = {phase.name for phase in get_strategy(strategy).phases}
     settings["name"] = f"{model}_{strategy}"
     settings["description"] = f"{model}, {strategy}: a cell of {config.name}"
     settings["model"]["name"] = model
+    if config.model.weights:
+        settings["model"]["weights"] = config.model.weights.replace("{model}", model)
     settings["training"]["strategy"] = strategy
     settings["training"]["phases"] = {name: phase for name, phase in config.training.phases.items() if name in own_phases}
     # Only these twelve are systems of the paper.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import resource
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,17 +23,24 @@ from cxr_keras.recipes.cross_validate import parts_of_fold
 from cxr_keras.recipes.data import manifest_of
 from cxr_keras.recipes.fold import phases_and_settings, prepare_backend
 from cxr_keras.recipes.train import parts_of_split
-from cxr_keras.recipes.weights import check_model
+from cxr_keras.recipes.weights import check_model, model_of
 from cxr_keras.reporting.tables import Table, render_text
 from cxr_keras.training.batch_norm import set_trainable
-from cxr_keras.training.measure import seconds_per_image_predicted, seconds_per_step
+from cxr_keras.training.measure import LONG_STEP, STEPS, Timing, time_prediction, time_training
 
 FLOAT_BYTES = 4
 
-NOTE = "Steps were timed on noise just now; a busy machine is slower. Decoding and passes that set BatchNorm statistics come on top."
+NOTE = (
+    f"Steps were timed on noise just now, {STEPS} after one that is not counted, fewer where one takes more than {LONG_STEP:.0f} s; a busy "
+    "machine is slower. Decoding and passes that set BatchNorm statistics come on top."
+)
 
 SLOTS = {"adam": 2, "sgd": 0}
 """Variables of the optimizer for each trainable weight; momentum and averaged weights add one each."""
+
+Verb = Literal["cv", "train"]
+Timings = dict[str, Timing]
+"""What was timed, in words -> how long it took; runs that have the same in common take it from here."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +60,14 @@ class Sizes:
     decoded: int
 
 
-def plan_run(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[str, Any]:
-    """Print what a run of this config needs: parameters, memory, disk, and time at the most epochs.
+def plan_run(config: RunConfig, *, verb: Verb | None = None) -> dict[str, Any]:
+    """Print what a run of this config needs: parameters and disk at once, then memory, and time at the most epochs.
 
     The model is built and a few steps of each phase are timed on noise. Nothing is written but what phantoms need.
 
     Args:
         config: all settings, the images among them.
-        verb: "cv" or "train".
+        verb: "cv" or "train"; by default the one that the config's split is made for, see `fitting_verb`.
 
     Returns:
         What is printed: images, parameters, memory and disk in bytes, seconds a step and of the whole run.
@@ -67,60 +75,121 @@ def plan_run(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[str, An
     Raises:
         ValueError: the config names no images, or cannot be run.
     """
-    jobs = config.cross_validation.folds if verb == "cv" else 1
-    config.refuse_missing_parts(verb)
-    unweighted = config.model.model_copy(update={"weights": None})
-    check_model(unweighted, image_size=config.data.image_size, folds=range(jobs))
-    manifest = manifest_of(config.data, seed=config.seed_of_splits)
-    classes = class_order(manifest["label"])
+    verb = begin_plan(config, verb)
+    manifest, classes = images_to_plan(config, verb)
     sizes = sizes_of(config, manifest, classes, verb=verb)
-    initial = verb == "cv" and config.cross_validation.protocol == "bozickovic"
-    runs = (jobs + initial) * max(len(config.seeds), 1)
     prepare_backend(config, 0)
     # Without the weights: they change nothing of this, and need not be here yet.
-    model = models_zoo.build(config.model.name, config.data.image_size, len(classes), **config.model.params)
+    model = models_zoo.build(config.model.name, config.data.image_size, len(classes), **model_of(config).params)
+    answer = needs_of(config, sizes, model, verb=verb)
+    print(render_text([_summary(config, verb, answer)]), flush=True)
+    seconds, rows = time_job(config, sizes, model, timings={})
+    answer |= {"peak_memory_bytes": peak_memory(), "seconds_per_job": seconds, "seconds": seconds * answer["jobs"]}
+    header = ("phase", "epochs", "a step", "timed", "steps", "an epoch", "all of them")
+    print(render_text([Table("Phases", header, tuple(rows)), _time_table(answer)]), end="")
+    return answer
+
+
+def fitting_verb(config: RunConfig) -> Verb:
+    """The verb that a config's split is made for: `train` where the source's own folders are the parts, else `cv`."""
+    return "cv" if config.split.kind == "grouped" else "train"
+
+
+def begin_plan(config: RunConfig, verb: Verb | None) -> Verb:
+    """Say which verb is planned and why, before anything takes time, and give it."""
+    chosen = verb or fitting_verb(config)
+    other = "--cv plans folds instead" if chosen == "train" else "--train plans one split instead"
+    why = "" if verb else f", as split.kind is {config.split.kind}; {other}"
+    print(f"Plan of `cxr {chosen} {config.name}`{why}. Images are listed and hashed first.", flush=True)
+    return chosen
+
+
+def images_to_plan(config: RunConfig, verb: Verb) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Check what the run's start would check, weights left out, and give its manifest and classes."""
+    config.refuse_missing_parts(verb)
+    check_model(model_of(config).model_copy(update={"weights": None}), image_size=config.data.image_size, folds=range(0))
+    manifest = manifest_of(config.data, seed=config.seed_of_splits)
+    return manifest, class_order(manifest["label"])
+
+
+def jobs_of(config: RunConfig, verb: Verb) -> int:
+    """How many trainings a run is."""
+    initial = verb == "cv" and config.cross_validation.protocol == "bozickovic"
+    return ((config.cross_validation.folds if verb == "cv" else 1) + initial) * max(len(config.seeds), 1)
+
+
+def needs_of(config: RunConfig, sizes: Sizes, model: keras.Model, *, verb: Verb) -> dict[str, Any]:
+    """Count what needs no timing: jobs, images, parameters, and disk in bytes.
+
+    Args:
+        config: all settings.
+        sizes: images of a job.
+        model: as built, nothing frozen.
+        verb: "cv" or "train".
+    """
+    phases, _ = phases_and_settings(config, None)
+    weights = model.count_params() * FLOAT_BYTES
+    optimizers = [phase.optimizer for phase in phases]
+    slots = max(SLOTS[settings.name] + (settings.momentum > 0) + (settings.average > 0) for settings in optimizers)
+    stored = any(_behind_base(config, phase) for phase in phases)
+    outputs = (sizes.training + sizes.validation) * math.prod(model.get_layer(models_zoo.frozen_layer(model)).output.shape[1:]) * stored
+    jobs = jobs_of(config, verb)
+    return {
+        "jobs": jobs,
+        "images": {"training": sizes.training, "validation": sizes.validation, "test": sizes.test},
+        "parameters": {
+            "trainable": sum(math.prod(weight.shape) for weight in model.trainable_variables),
+            "all": model.count_params(),
+        },
+        "pixel_cache_bytes": sizes.decoded * math.prod(config.data.stored_size or config.data.image_size),
+        "base_outputs_bytes": outputs * FLOAT_BYTES,
+        "model_bytes": jobs * weights * (1 + slots * config.training.save_optimizer) * config.training.save_models,
+        "state_bytes": weights * (1 + slots + (config.training.keep == "best")),
+    }
+
+
+def time_job(config: RunConfig, sizes: Sizes, model: keras.Model, *, timings: Timings) -> tuple[float, list[tuple[str, ...]]]:
+    """Time the phases of one job.
+
+    Args:
+        config: all settings.
+        sizes: images of the job.
+        model: the network; its weights and what of it trains are changed.
+        timings: what was timed before; enlarged by what is timed here.
+
+    Returns:
+        Seconds at the most epochs, and a row a phase: phase, epochs, a step, steps timed, steps, an epoch, all of them.
+    """
     phases, settings = phases_and_settings(config, None)
     batch_size = min(config.data.batch_size, sizes.training)
     steps = math.ceil(sizes.training / batch_size)
-    predicted = _predicted(models_zoo.prediction_model(model), config)
-    rows, seconds, outputs = [], 0.0, 0
+    predicted = _prediction(models_zoo.prediction_model(model), config, timings, what=f"{config.model.name}, prediction")
+    rows: list[tuple[str, ...]] = []
+    seconds = predicted.seconds * sizes.test
     for phase in phases:
-        fitted = model
-        if phase.train == "head" and config.trains_behind_frozen_base:
-            fitted = models_zoo.head_model(model, start=models_zoo.frozen_layer(model))
-            pictures = (sizes.training + sizes.validation) * (phase.epochs > 0)
-            once = predicted * pictures
-            outputs = max(outputs, pictures * math.prod(model.get_layer(models_zoo.frozen_layer(model)).output.shape[1:]))
+        limit = f"at most {phase.epochs}" + (f", stops after {phase.patience} without a better one" if phase.patience is not None else "")
+        if phase.epochs == 0:
+            rows.append((phase.name, "0", "", "", "", "", ""))
+            continue
+        fitted, scored, part = model, predicted, "whole network" if phase.train == "all" else "head"
+        if _behind_base(config, phase):
+            once = predicted.seconds * (sizes.training + sizes.validation)
             seconds += once
-            rows.append((f"{phase.name}: features", "1", "", "", duration(once), duration(once)))
-        set_trainable(model, phase)
-        each = seconds_per_step(fitted, phase, batch_size=batch_size, jit_compile=settings.jit_compile)
-        scored = _predicted(fitted, config) if fitted is not model else predicted
-        epoch = each * steps + scored * sizes.validation
+            rows.append((f"{phase.name}: features", "1", "", f"{predicted.steps}", "", duration(once), duration(once)))
+            fitted, part = models_zoo.head_model(model, start=models_zoo.frozen_layer(model)), "head on stored features"
+            scored = _prediction(fitted, config, timings, what=f"{config.model.name}, prediction of the {part}")
+
+        def measure(phase: Any = phase, fitted: keras.Model = fitted) -> Timing:
+            set_trainable(model, phase)
+            return time_training(fitted, phase, batch_size=batch_size, jit_compile=settings.jit_compile)
+
+        what = f"{config.model.name}, training of the {part} with {phase.optimizer.name}, {batch_size} images a step"
+        each = _once(timings, what if phase.batch_norm == "train" else f"{what}, BatchNorm {phase.batch_norm}", measure)
+        epoch = each.seconds * steps + scored.seconds * sizes.validation
         seconds += epoch * phase.epochs
-        stop = f", stops after {phase.patience} without a better one" if phase.patience is not None else ""
-        rows.append(
-            (phase.name, f"at most {phase.epochs}{stop}", f"{each:.2f} s", f"{steps:,}", duration(epoch), duration(epoch * phase.epochs))
-        )
-    seconds += predicted * sizes.test
-    weights = model.count_params() * FLOAT_BYTES
-    trainable = sum(math.prod(weight.shape) for weight in model.trainable_variables)
-    optimizers = [phase.optimizer for phase in phases]
-    slots = max(SLOTS[settings.name] + (settings.momentum > 0) + (settings.average > 0) for settings in optimizers)
-    stored_size = config.data.stored_size or config.data.image_size
-    answer = {
-        "images": {"training": sizes.training, "validation": sizes.validation, "test": sizes.test},
-        "parameters": {"trainable": trainable, "all": model.count_params()},
-        "peak_memory_bytes": peak_memory(),
-        "pixel_cache_bytes": sizes.decoded * math.prod(stored_size),
-        "base_outputs_bytes": outputs * FLOAT_BYTES,
-        "model_bytes": runs * weights * (1 + slots * config.training.save_optimizer) * config.training.save_models,
-        "state_bytes": weights * (1 + slots + (settings.keep == "best")),
-        "seconds_per_job": seconds,
-        "seconds": seconds * runs,
-    }
-    print(render_text([_summary(config, verb, answer, runs=runs), _phases_table(rows)]), end="")
-    return answer
+        timed = f"{each.steps} step{'s' if each.steps > 1 else ''}"
+        rows.append((phase.name, limit, f"{each.seconds:.2f} s", timed, f"{steps:,}", duration(epoch), duration(epoch * phase.epochs)))
+    return seconds, rows
 
 
 def sizes_of(config: RunConfig, manifest: pd.DataFrame, classes: tuple[str, ...], *, verb: str) -> Sizes:
@@ -154,28 +223,46 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _summary(config: RunConfig, verb: str, answer: dict[str, Any], *, runs: int) -> Table:
+def _summary(config: RunConfig, verb: str, answer: dict[str, Any]) -> Table:
     images = answer["images"]
     copies = ", augmented copies among them" if config.augmentation.mode == "copies" else ""
     kept = ", outputs of the frozen base among them" if answer["base_outputs_bytes"] else ""
     row = {
         "config": f"cxr {verb} {config.name}",
-        "jobs": f"{runs} one after another" if runs > 1 else "1",
+        "jobs": f"{answer['jobs']} one after another" if answer["jobs"] > 1 else "1",
         "training images": f"{images['training']:,}{copies}",
         "scored each epoch, at the end": f"{images['validation']:,}, {images['test']:,}",
         "parameters": f"{answer['parameters']['trainable']:,} trainable, {answer['parameters']['all']:,} in all",
-        "memory": f"{answer['peak_memory_bytes'] / 1e9:.1f} GB of this process at the peak of the steps timed here, without a GPU's own",
         "disk": f"{answer['pixel_cache_bytes'] / 1e6:,.0f} MB pixel cache, {answer['model_bytes'] / 1e6:,.0f} MB models, "
         f"{(answer['state_bytes'] + answer['base_outputs_bytes']) / 1e6:,.0f} MB while a job runs{kept}",
-        "time": f"at most {duration(answer['seconds'])}, without decoding; {duration(answer['seconds_per_job'])} a job",
     }
-    return Table("Plan", tuple(row), (tuple(row.values()),), note=NOTE)
+    return Table("Plan", tuple(row), (tuple(row.values()),))
 
 
-def _phases_table(rows: list[tuple[str, ...]]) -> Table:
-    return Table("Phases", ("phase", "epochs", "a step", "steps", "an epoch", "all of them"), tuple(rows))
+def _time_table(answer: dict[str, Any]) -> Table:
+    row = {
+        "time": f"at most {duration(answer['seconds'])}, without decoding; {duration(answer['seconds_per_job'])} a job",
+        "memory": f"{answer['peak_memory_bytes'] / 1e9:.1f} GB of this process at the peak of the steps timed here, without a GPU's own",
+    }
+    return Table("Time and memory", tuple(row), (tuple(row.values()),), note=NOTE)
 
 
-def _predicted(model: keras.Model, config: RunConfig) -> float:
-    """Seconds that the model takes to predict an image of its batches of evaluation."""
-    return seconds_per_image_predicted(model.predict_on_batch, model.inputs[0].shape[1:], batch_size=config.evaluation.batch_size)
+def _behind_base(config: RunConfig, phase: Any) -> bool:
+    """Whether a phase trains the head on stored outputs of the base."""
+    return phase.train == "head" and phase.epochs > 0 and config.trains_behind_frozen_base
+
+
+def _prediction(model: keras.Model, config: RunConfig, timings: Timings, *, what: str) -> Timing:
+    """Seconds that the model takes to predict an image, in batches of no more images than a training step has."""
+    batch_size = min(config.evaluation.batch_size, config.data.batch_size)
+    shape = model.inputs[0].shape[1:]
+    measure = lambda: time_prediction(model.predict_on_batch, shape, batch_size=batch_size)  # noqa: E731
+    return _once(timings, f"{what}, {batch_size} images at a time", measure)
+
+
+def _once(timings: Timings, what: str, measure: Callable[[], Timing]) -> Timing:
+    """Measure what was not measured before, and say so first."""
+    if what not in timings:
+        print(f"timing: {what}", file=sys.stderr, flush=True)
+        timings[what] = measure()
+    return timings[what]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+import sys
+from typing import Any
 
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.labels import class_order
@@ -15,23 +16,24 @@ from cxr_keras.recipes.classifier_base import free_memory
 from cxr_keras.recipes.classifier_fold import search_settings
 from cxr_keras.recipes.data import manifest_of
 from cxr_keras.recipes.fixed_network import build_up_to
-from cxr_keras.recipes.plan import FLOAT_BYTES, duration, sizes_of
+from cxr_keras.recipes.plan import FLOAT_BYTES, Verb, begin_plan, duration, sizes_of
 from cxr_keras.recipes.weights import check_model
 from cxr_keras.reporting.tables import Table, render_text
-from cxr_keras.training.measure import seconds_per_image_predicted
+from cxr_keras.training.measure import LONG_STEP, STEPS, time_prediction
 
 NOTE = (
-    "Extraction was timed on noise just now; a busy machine is slower, and images that an earlier run extracted cost nothing. The grid "
-    "search is not timed: it grows with the square of the training images and, at large C, with the steps that lbfgs needs."
+    f"Extraction was timed on noise just now, {STEPS} batches, fewer where one takes more than {LONG_STEP:.0f} s; a busy "
+    "machine is slower, and images that an earlier run extracted cost nothing. The grid search is not timed: it grows with "
+    "the square of the training images and, at large C, with the steps that lbfgs needs."
 )
 
 
-def plan_classifier(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[str, Any]:
+def plan_classifier(config: RunConfig, *, verb: Verb | None = None) -> dict[str, Any]:
     """Print what a classifier on stored features needs; nothing is written but what phantoms need.
 
     Args:
         config: all settings, with a classifier and the images.
-        verb: "cv" or "train".
+        verb: "cv" or "train"; by default the one that the config's split is made for.
 
     Returns:
         What is printed: images, numbers an image, fits, memory and disk in bytes, seconds of the extraction.
@@ -40,6 +42,7 @@ def plan_classifier(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[
         ValueError: the config names no images, or cannot be run.
     """
     assert config.classifier is not None
+    verb = begin_plan(config, verb)
     jobs = config.cross_validation.folds if verb == "cv" else 1
     unweighted = config.model.model_copy(update={"weights": None})
     check_model(unweighted, image_size=config.data.image_size, folds=range(jobs))
@@ -51,7 +54,8 @@ def plan_classifier(config: RunConfig, *, verb: Literal["cv", "train"]) -> dict[
     network = layer_model(build_up_to(config, layer=config.classifier.layer, weights=None), config.classifier.layer)
     columns = math.prod(network.outputs[0].shape[1:])
     forward = open_engine(network, config.classifier.engine, precision=config.training.precision, batch_size=BATCH_SIZE)
-    each = seconds_per_image_predicted(forward, network.inputs[0].shape[1:], batch_size=BATCH_SIZE)
+    print(f"timing: {config.model.name}, prediction, {BATCH_SIZE} images at a time", file=sys.stderr, flush=True)
+    each = time_prediction(forward, network.inputs[0].shape[1:], batch_size=BATCH_SIZE).seconds
     # A base for each fold makes the features of all images anew, and random weights are drawn by the seed.
     own_for_each_fold = "{fold}" in (config.model.weights or "")
     bases = jobs if own_for_each_fold else len(config.seeds) or 1 if config.model.weights is None else 1

@@ -51,6 +51,22 @@ def test_a_plan_says_what_a_run_needs_and_writes_nothing(cxr, tmp_path):
     code, output, _ = cxr("plan", "mini_vgg", *settings)
     assert code == 0 and sorted(tmp_path.rglob("*")) == before
     assert "10 one after another" in output and "550,114 trainable" in output and "at most 30" in output
+    assert output.index("Plan of `cxr cv mini_vgg`") < output.index("550,114 trainable") < output.index("3 steps")
+
+
+PARTS = ("split.curves_on_test=false", "cross_validation.validation=0.2")  # the epoch is chosen on a part kept for it
+
+
+def test_the_plan_of_a_grid_has_a_row_a_cell_and_their_total(cxr, tmp_path):
+    generate_phantom(tmp_path / "set", patients_per_class=6, image_size=64, labels="binary")
+    settings = (f"data.sources=[phantom:{tmp_path / 'set'}]", "model.params={}", "data.image_size=[24, 24]", *PARTS)
+    axes = ("models=mini_vgg,cnn_v2", "strategies=from_scratch,end_to_end")
+    code, output, errors = cxr("plan", "--grid", "mini_vgg", *settings, *axes)
+    assert code == 0, errors
+    assert output.count(" from_scratch ") == 2 and output.count(" end_to_end ") == 2 and "4 runs" in output
+    assert errors.count("timing: cnn_v2, prediction") == 1  # shared by both strategies
+    code, _, errors = cxr("plan", "--grid", "mini_vgg", *axes)
+    assert code == 2 and "names no images" in errors
 
 
 @pytest.mark.parametrize(
@@ -73,6 +89,12 @@ def test_a_refused_command_leaves_no_folder(cxr, tmp_path, refused):
     [
         (("cv", "resnet5"), "Did you mean 'resnet50'"),
         (("cv", "mini_vgg"), "names no images"),
+        (("cv", "--grid"), "names no images"),
+        (("cv", "--grid", "models=resnet50", "models=xception"), "put all names into one: models=resnet50,xception"),
+        (("cv", "--grid", "model=resnet50"), "with --grid say models=resnet50"),
+        (("cv", "--grid", "strategy=two_stage"), "with --grid say strategies=two_stage"),
+        (("cv", "--grid", "models=resnet50,", "xception"), "no spaces after the comma"),
+        (("plan", "--grid", "models=resnet50", "models=xception"), "put all names into one"),
         (("cv", "mini_vgg", "data.sources=[kermany:/no/such]"), "/no/such does not exist"),
         (("cv", "mini_vgg", "data.sources=[kermny:/no/such]"), "Did you mean"),
         (("cv", "resnet50", "--sample", "model.name=resnet51"), "Did you mean 'resnet50'"),

@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from cxr_keras.cli.app import GRID_SAMPLE
+from cxr_keras.cli.grid import GRID_SAMPLE, grid_arguments
 from cxr_keras.config.loader import load_config
-from cxr_keras.recipes.grid import MODELS, PAPER_STRATEGIES, cell_config, paper_layout, run_grid
+from cxr_keras.recipes.grid import MODELS, PAPER_STRATEGIES, cell_config, cells_of, paper_layout, run_grid
 from cxr_keras.recipes.weights import check_model
 from cxr_keras.runs.files import read_json
 
@@ -16,6 +16,25 @@ def test_every_cell_of_the_paper_equals_its_shipped_config():
             cell = cell_config(base, model=model, strategy=strategy)
             own = {"name", "description"}
             assert cell.model_dump(exclude=own) == shipped.model_dump(exclude=own)
+
+
+def test_weights_of_a_cell_may_be_named_after_its_model():
+    base = load_config("resnet50", ["model.weights=bases/{model}_notop.h5"])
+    assert cell_config(base, model="xception", strategy="two_stage").model.weights == "bases/xception_notop.h5"
+    with pytest.raises(ValueError, match="bases/inception_v3_notop.h5.*no such file"):
+        cells_of(with_images(base), models=["inception_v3"], strategies=["two_stage"])
+    cells = cells_of(with_images(base), models=["inception_v3"], strategies=["two_stage"], weights_needed=False)
+    assert list(cells) == [("inception_v3", "two_stage")]
+
+
+def with_images(config):
+    return config.model_copy(update={"data": config.data.model_copy(update={"sources": ("kermany:/no/such",)})})
+
+
+def test_axes_are_taken_out_of_the_arguments():
+    axes, rest = grid_arguments(["models=[resnet50, xception]", "seed=1", "strategies=two_stage"], sample=False)
+    assert axes == {"models": ["resnet50", "xception"], "strategies": ["two_stage"]} and rest == ["resnet50", "seed=1"]
+    assert grid_arguments(["mini_vgg", "seed=1"], sample=True) == ({}, ["mini_vgg", *GRID_SAMPLE, "seed=1"])
 
 
 def test_the_sample_fits_every_cell_of_the_paper():

@@ -114,7 +114,7 @@ def roc_sections(runs: Sequence[FinishedRun]) -> list[Section]:
         remark = () if len(images) == 1 else ("The runs scored different images, so their curves tell no better from worse.",)
         classes = members[0].scores["classes"]
         drawn = roc_overlay_figure([(run.name, run.predictions, run.scores) for run in members], classes, title="ROC of each run")
-        picture = Picture("ROC of each run", _svg_of(drawn), "image/svg+xml")
+        picture = Picture("ROC of each run", _svg_of(drawn), "image/svg+xml", small=len(classes) == 2)
         sections.append(Section("ROC curves", remarks=remark, pictures=(picture,), phantom=phantom))
     return sections
 

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from cxr_keras.recipes.over_seeds import over_seeds
+from cxr_keras.cli import app as application
 from cxr_keras.recipes.report import MOST_BYTES, render_within, report
 from cxr_keras.recipes.report_mistakes import worst_of_each_class
 from cxr_keras.recipes.report_sections import copies_points, data_points, stored_figures
@@ -109,6 +110,12 @@ def _read_in_a_browser(page, folder):
         [*common, "--window-size=500,900", "--dump-dom", measured.as_uri()], capture_output=True, text=True, timeout=120
     )
     assert int(re.search(r"<title>(\d+)</title>", narrow.stdout).group(1)) <= 500
+
+
+def test_the_backend_starts_quietly_also_where_no_maps_are_drawn(cxr, monkeypatch):
+    started = []
+    monkeypatch.setattr(application, "start_backend", lambda: started.append(True))
+    assert cxr("report", "absent", "--mistakes", "0", settings=())[0] == 2 and started == [True]
 
 
 def test_pictures_that_make_a_page_too_large_give_way_and_are_counted():

@@ -28,4 +28,6 @@ def convert(
     model = convert_checkpoint(architecture, checkpoint)
     with write_atomically(out) as temporary:
         model.save(temporary)
+    if "imagenet" not in out.name.lower():
+        print(f"{out}: a name with imagenet in it, such as {architecture}_imagenet.keras, tells `cxr compare` whose weights they are.")
     print(f"{out}: {architecture} with the {model.count_params():,} weights of {checkpoint.name}. Use it as model.weights={out}")

@@ -43,7 +43,9 @@ def resolve_weights(value: str | Path | None, *, architecture: str, parameters: 
         raise ValueError("weights '': expected null, 'imagenet' or the path of a file.")
     path = Path(value).expanduser().absolute()
     if not path.is_file():
-        raise ValueError(_say_missing(str(value), path))
+        # Of networks whose ImageNet weights have to be converted, a file of that name is what the converter would write.
+        hint = f" {spec.imagenet_hint}" if spec.imagenet_hint and "imagenet" in path.name.lower() else ""
+        raise ValueError(_say_missing(str(value), path) + hint)
     if not path.name.endswith(SUFFIXES):
         raise ValueError(f"weights {path}: expected a file ending in {', '.join(SUFFIXES)}, got {path.suffix or 'no ending'!r}.")
     check_weights(path, architecture=architecture, parameters=parameters)

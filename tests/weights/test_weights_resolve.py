@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cxr_keras.config.loader import load_config
 from cxr_keras.weights import resolve_weights
 
 
@@ -46,6 +47,16 @@ def test_words_that_are_no_files(value, meant, monkeypatch, tmp_path):
 def test_missing_file_suggests_its_neighbour(vgg16_file):
     with pytest.raises(ValueError, match=r"there is no such file\. Did you mean vgg16_notop\.h5\?"):
         resolve_weights(vgg16_file.with_name("vgg16_no_top.h5"), architecture="vgg16")
+
+
+def test_a_missing_file_of_imagenet_weights_leads_to_the_converter(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    remedy = "no such file.*`cxr weights convert googlenet CHECKPOINT --out googlenet_imagenet.keras`.*weights=googlenet_imagenet.keras"
+    with pytest.raises(ValueError, match=remedy):
+        resolve_weights(load_config("googlenet_binary_imagenet").model.weights, architecture="googlenet")
+    with pytest.raises(ValueError) as caught:
+        resolve_weights("own.keras", architecture="googlenet")
+    assert "convert" not in str(caught.value)
 
 
 def test_missing_folder_is_named(tmp_path):

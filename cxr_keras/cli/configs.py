@@ -11,6 +11,13 @@ import typer
 
 app = typer.Typer(invoke_without_command=True)
 
+ROLES = {
+    "held_out": ("test", "images held out"),
+    "optimistic": ("optimistic", "scored on images that also chose the number of epochs"),
+    "chosen_on": ("validation", "the very images that chose the epoch"),
+}
+"""Role of a paper's figures -> what the list calls it, and what that means."""
+
 Name = Annotated[str, typer.Argument(help="Name of a shipped config.")]
 
 
@@ -25,8 +32,9 @@ def listing(context: typer.Context) -> None:
     rows = [_row(name) for name in shipped_configs()]
     header = ("config", "task", "input", "weights", "parameters", "paper", "the paper's figures")
     note = (
-        "parameters: trainable, in millions. Figures as the papers print them, on their own images and splits; `cxr compare` says whether "
-        "they can be compared. `cxr configs show NAME`, `cxr configs copy NAME`; try one on phantoms with `cxr cv NAME --sample`."
+        "task: N normal, P pneumonia, B bacterial, V viral, C COVID-19. parameters: trainable, in millions. Figures as the papers print "
+        f"them, on their own images and splits: {'; '.join(f'{word}: {meaning}' for word, meaning in ROLES.values())}. `cxr compare` says "
+        "whether they can be compared. `cxr configs show NAME`, `cxr configs copy NAME`; try one on phantoms with `cxr cv NAME --sample`."
     )
     print(render_text([Table("Shipped configs", header, tuple(rows), note=note)]), end="")
 
@@ -46,7 +54,8 @@ def show(name: Name) -> None:
     system = get_system(config.paper)
     print(f"# {config.paper}: {system.title}. {system.citation}")
     for reported in system.reported:
-        print(f"# {reported.description} ({reported.source}):")
+        word, meaning = ROLES[reported.role]
+        print(f"# {reported.description} ({reported.source}), {word}: {meaning}:")
         for figure in reported.figures:
             print(f"#     {figure.metric}{f' of {figure.of_class}' if figure.of_class else ''}: {figure.printed}")
     if not system.reported:
@@ -99,5 +108,5 @@ def _paper(key: str | None) -> tuple[str, str]:
     for reported in system.reported:
         chosen = [figure for figure in reported.figures if not figure.of_class or len(system.classes) == 2]
         words = ", ".join(f"{figure.metric.replace('_', ' ')} {figure.printed}" for figure in chosen)
-        shown.append(f"{words} ({'validation' if reported.role == 'chosen_on' else 'test'})")
+        shown.append(f"{words} ({ROLES[reported.role][0]})")
     return key.partition("/")[0], "; ".join(shown) or "none printed"

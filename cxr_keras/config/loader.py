@@ -74,9 +74,17 @@ def find_config(name_or_path: str) -> Path:
     known = shipped_configs()
     if name_or_path in known:
         return known[name_or_path]
+    if rebuilding := [name for name, file in known.items() if name_or_path in _paper_names(file)]:
+        raise ValueError(f"No config {name_or_path!r}: it is a paper's system. The config that rebuilds it is {rebuilding[0]!r}.")
     near = difflib.get_close_matches(path.stem, known, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"No config {name_or_path!r}: it is neither a file nor a shipped config.{hint} Shipped: {', '.join(known)}.")
+
+
+def _paper_names(file: Path) -> tuple[str, ...]:
+    """What the paper's system that a shipped config rebuilds may be called: with and without the paper."""
+    paper = _read_yaml(file).get("paper")
+    return (paper, paper.partition("/")[2]) if isinstance(paper, str) else ()
 
 
 def check_config(settings: dict[str, Any], *, origin: str) -> RunConfig:

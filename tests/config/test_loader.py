@@ -79,6 +79,12 @@ def test_all_faults_come_together():
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["resnet50_two_stage", "bozickovic/resnet50_two_stage"])
+def test_the_name_of_a_papers_system_leads_to_its_config(name):
+    with pytest.raises(ValueError, match="a paper's system. The config that rebuilds it is 'resnet50'"):
+        load_config(name)
+
+
 def test_unknown_config_gets_a_suggestion():
     with pytest.raises(ValueError, match="Did you mean 'resnet50'"):
         load_config("resnet5")

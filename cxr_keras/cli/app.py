@@ -135,8 +135,8 @@ def evaluate(
         float | None, typer.Option(help="What the operating points of high sensitivity must reach; default 0.95.")
     ] = None,
     prevalence: Annotated[float | None, typer.Option(help="Share of sick among those who will be tested, for PPV and NPV.")] = None,
-    draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws (of a run: its own setting).")] = 2000,
-    seed: Annotated[int, typer.Option(help="Seed of the draws (of a run: its own).")] = 0,
+    draws: Annotated[int | None, typer.Option(min=100, help="Bootstrap draws; default 2000, of a run its own setting.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the draws; default 0, of a run its own.")] = None,
 ) -> None:
     """Score predictions, or a finished run on other images with its thresholds locked: tables, metrics.json and figures."""
     if on is None:
@@ -144,16 +144,22 @@ def evaluate(
 
         if what.is_dir():
             raise ValueError(f"{what} is a folder. Its own scores are in its metrics.json; for other images give --on MANIFEST.")
-        given = {} if target_sensitivity is None else {"target_sensitivity": target_sensitivity}
-        folder = out or what.with_name(f"{what.stem}_scores")
-        evaluate_recipe(what, folder=folder, validation_path=validation, prevalence=prevalence, draws=draws, seed=seed, **given)
+        evaluate_recipe(
+            what,
+            folder=out or what.with_name(f"{what.stem}_scores"),
+            validation_path=validation,
+            target_sensitivity=target_sensitivity,
+            prevalence=prevalence,
+            draws=draws or 2000,
+            seed=seed or 0,
+        )
         return
     if validation or target_sensitivity is not None:
         raise ValueError("--validation and --target-sensitivity choose thresholds, and with --on the run's own are locked; leave them out.")
     start_backend()
     from cxr_keras.recipes.evaluate_run import evaluate_run
 
-    evaluate_run(what, on, folder=out, prevalence=prevalence)
+    evaluate_run(what, on, folder=out, prevalence=prevalence, draws=draws, seed=seed)
 
 
 @app.command()

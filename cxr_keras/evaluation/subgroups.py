@@ -6,12 +6,15 @@ about the class.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from cxr_keras.evaluation.calls import score_calls
 from cxr_keras.evaluation.intervals import DRAWS
+from cxr_keras.evaluation.predictions import PROBABILITY_PREFIX
 from cxr_keras.evaluation.scores import score_predictions
 
 AGE_BANDS = ((0, 18, "under 18"), (18, 45, "18 to 44"), (45, 65, "45 to 64"), (65, 200, "65 and over"))
@@ -43,19 +46,27 @@ def attributes_of(manifest: pd.DataFrame) -> pd.DataFrame:
     return found[[name for name in found if found[name].nunique() > 1]]
 
 
-def score_subgroups(predictions: pd.DataFrame, attributes: pd.DataFrame, *, draws: int = DRAWS, seed: int = 0) -> list[dict[str, Any]]:
+def score_subgroups(
+    predictions: pd.DataFrame,
+    attributes: pd.DataFrame,
+    *,
+    points: Sequence[Mapping[str, Any]] = (),
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
     """Score every subgroup of a predictions table.
 
     Args:
         predictions: a checked predictions table.
         attributes: from `attributes_of`; holds every predicted image.
+        points: operating points of a binary problem with their thresholds (fold -> threshold), chosen on other rows.
         draws: bootstrap resamples of patients in each subgroup.
         seed: of the resamples.
 
     Returns:
-        For each attribute and value: attribute, value, n_images, n_groups, images (class -> count) and scores
-        {name: {value, low, high, …}}, the value None where undefined: an average over classes needs
-        images of each. An attribute that does not vary among the predicted images is left out.
+        For each attribute and value: attribute, value, n_images, n_groups, images (class -> count), scores {name: {value, low, high, …}}, the
+        value None where undefined: an average over classes needs images of each; and points, [{name, scores}], sensitivity and
+        specificity at each point that has a threshold. An attribute that does not vary among the predicted images is left out.
     """
     rows = []
     values_of = attributes.loc[predictions["image_id"]]
@@ -76,6 +87,19 @@ def score_subgroups(predictions: pd.DataFrame, attributes: pd.DataFrame, *, draw
                     "n_groups": scored["n_groups"],
                     "images": images,
                     "scores": scores,
+                    "points": [
+                        {"name": point["name"], "scores": _at(point, part, positive=scored["classes"][-1], draws=draws, seed=seed)}
+                        for point in points
+                        if point["scores"] is not None
+                    ],
                 }
             )
     return rows
+
+
+def _at(point: Mapping[str, Any], part: pd.DataFrame, *, positive: str, draws: int, seed: int) -> dict[str, Any]:
+    """Sensitivity and specificity of a part of the rows at an operating point."""
+    thresholds = part["fold"].astype(str).map(point["thresholds"]).to_numpy(float)
+    called = part[PROBABILITY_PREFIX + positive].to_numpy() >= thresholds
+    found = score_calls(part, called, positive=positive, draws=draws, seed=seed)
+    return {name: found[name] for name in ("sensitivity", "specificity")}

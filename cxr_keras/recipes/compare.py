@@ -22,7 +22,9 @@ from cxr_keras.evaluation.paired import (
     paired_differences,
     why_unpaired,
 )
-from cxr_keras.papers import Figure, System, yardsticks
+from cxr_keras.papers import Figure, System
+from cxr_keras.recipes.compare_seeds import families_of, over_seeds_section, paper_over_seeds, rivals_of
+from cxr_keras.recipes.compare_yardsticks import beside_yardsticks
 from cxr_keras.recipes.finished_runs import FinishedRun, read_runs
 from cxr_keras.recipes.wrong_together import FILE as WRONG_TOGETHER_FILE
 from cxr_keras.recipes.wrong_together import wrong_together
@@ -32,18 +34,17 @@ from cxr_keras.reporting.comparison import (
     gap_section,
     paired_section,
     paper_section,
-    yardsticks_section,
 )
 from cxr_keras.reporting.page import render_page
 from cxr_keras.reporting.sections import PHANTOM_REMARK, PHANTOM_TITLE, Section
-from cxr_keras.reporting.tables import format_value, headline_table
+from cxr_keras.reporting.tables import headline_table
 from cxr_keras.runs.files import write_csv, write_text
 
 TITLE = "Comparison of runs"
 
 COLUMNS = (
     *("kind", "run", "against", "system", "evaluation", "source", "score", "class"),
-    *("ours", "theirs", "pooled", "low", "high", "paper", "paper_printed", "paper_shown", "paper_low", "paper_high", "inside"),
+    *("ours", "theirs", "pooled", "low", "high", "sd", "paper", "paper_printed", "paper_shown", "paper_low", "paper_high", "inside"),
     *("difference", "p", "p_holm", "one_image", "verdict", "comparable", "reasons"),
     *("data", "pixels", "n", "patients", "epochs", "seeds", "weights", "phantom"),
 )
@@ -67,7 +68,8 @@ def compare(
     Where several runs are of the same images, `wrong_together.csv` lists those that most of them miss and the labels that look wrong.
 
     Args:
-        folders: run directories, or folders of several runs (seeds, a grid). The first run is the one that others are held against.
+        folders: run directories, or folders of several runs (a grid). The first run is the one that others are held against. A folder of
+            seeds stands for one recipe: mean and spread beside the paper, and its ensemble in tests against other runs.
         out: folder of the results; by default `comparison` beside the first run.
         paper: system for runs whose config names none, e.g. "laban/mini_vgg".
         all_pairs: compare every run with every earlier one instead of with the first only.
@@ -102,21 +104,28 @@ def compare_runs(
         members = [run for run in runs if run.conditions.phantom == phantom]
         if not members:
             continue
-        sections.append(_headline(members, phantom=phantom))
-        rows += [row for run in members for row in _run_rows(run)]
+        rivals = rivals_of(members, draws=draws, seed=seed)
+        shown = [*members, *(run for run in rivals if run not in members)]
+        sections.append(_headline(shown, phantom=phantom))
+        rows += [row for run in shown for row in _run_rows(run)]
+        for folder, of_seeds in families_of(members).items():
+            found, over_seeds = over_seeds_section(folder, of_seeds)
+            beside_of_seeds = [row for run in of_seeds for row in _paper_rows(run, draws=draws, seed=seed)]
+            rows += found + beside_of_seeds
+            sections += [over_seeds, *paper_over_seeds(folder, beside_of_seeds, phantom=phantom)]
         for run in members:
-            if run.system is not None:
+            if run.system is not None and run.seeds_of is None:
                 found, beside = _beside_paper(run, run.system, draws=draws, seed=seed)
                 rows += found
                 sections += beside
-        if len(members) > 1:
-            found, beside = _pairs(members, all_pairs=all_pairs, draws=draws, seed=seed)
+        if len(rivals) > 1:
+            found, beside = _pairs(rivals, all_pairs=all_pairs, draws=draws, seed=seed)
             rows += found
             sections += beside
         if together := wrong_together(members):
             missed.append(together[0])
             sections.append(together[1])
-        if not phantom and (others := _yardsticks(members)):
+        if not phantom and (others := beside_yardsticks(shown)):
             rows += others[0]
             sections.append(others[1])
     if unnamed := ", ".join(run.name for run in runs if run.system is None):
@@ -130,6 +139,10 @@ def paper_sections(run: FinishedRun, *, draws: int | None = None, seed: int = 0)
     return [] if run.system is None else _beside_paper(run, run.system, draws=draws, seed=seed)[1]
 
 
+def _paper_rows(run: FinishedRun, *, draws: int | None, seed: int) -> list[dict[str, Any]]:
+    return [] if run.system is None else _beside_paper(run, run.system, draws=draws, seed=seed)[0]
+
+
 def _default_folder(first: str | Path) -> Path:
     return Path(first).expanduser().resolve().parent / "comparison"
 
@@ -138,6 +151,8 @@ def _write(table: pd.DataFrame, sections: Sequence[Section], folder: Path, *, mi
     write_csv(folder / "comparison.csv", table)
     if missed is not None:
         write_csv(folder / WRONG_TOGETHER_FILE, missed)
+    else:
+        (folder / WRONG_TOGETHER_FILE).unlink(missing_ok=True)  # an earlier comparison's
     write_text(folder / "comparison.md", comparison_markdown(sections, title=TITLE))
     write_text(folder / "comparison.html", render_page(sections, title=TITLE))
     print(comparison_text(sections))
@@ -177,6 +192,8 @@ def _beside_paper(run: FinishedRun, system: System, *, draws: int | None, seed: 
         chosen_on = run.validation if reported.role == "chosen_on" else None
         scores = run.scores if chosen_on is None else score_predictions(chosen_on, draws=draws or DRAWS, seed=seed)
         reasons = why_not_comparable(run.conditions, system, reported, images=scores["n_images"])
+        if reported.role == "chosen_on" and chosen_on is None:
+            reasons.append("the paper's figures are of images that chose its epoch, this run's of held-out ones")
         remarks = [cited, f"The paper ({reported.source}): {reported.description}; {reported.average}.", reported.note, system.note]
         if chosen_on is not None:
             remarks.insert(0, "The figures of both are of images that chose the epoch, and flatter.")
@@ -265,23 +282,3 @@ def _difference_row(found: Difference, run: FinishedRun, against: FinishedRun) -
     values = {key: getattr(found, key) for key in ("run", "against", "score", "low", "high", "p_holm", "one_image", "verdict")}
     both = {"ours": run.scores["scores"][found.score]["value"], "theirs": against.scores["scores"][found.score]["value"]}
     return {"kind": "paired", "difference": found.value, "p": found.p_value, "reasons": found.reason} | values | both | _provenance(run)
-
-
-def _yardsticks(runs: Sequence[FinishedRun]) -> tuple[list[dict[str, Any]], Section] | None:
-    """Figures of others under those of the runs that were scored on the official test folder, normal against pneumonia."""
-    scored = [run for run in runs if run.conditions.part == "official" and set(run.conditions.classes) == set(yardsticks().classes)]
-    if not scored:
-        return None
-    texts = [
-        {"who": run.name, "weights": run.provenance.get("weights", "")}
-        | {score: format_value(run.scores["scores"][score]) for score in ("accuracy", "auroc")}
-        for run in scored
-    ]
-    rows = []
-    for row in yardsticks().rows:
-        texts.append({"who": row.who, "weights": row.weights, "accuracy": row.accuracy, "auroc": row.auroc})
-        for score in ("accuracy", "auroc"):
-            if printed := getattr(row, score):
-                shared = {"kind": "yardstick", "run": row.who, "score": score, "weights": row.weights, "n": yardsticks().images}
-                rows.append(shared | {"paper": float(printed), "paper_printed": printed, "paper_shown": printed, "phantom": False})
-    return rows, yardsticks_section(texts, description=yardsticks().description)

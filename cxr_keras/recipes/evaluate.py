@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from cxr_keras.evaluation import class_names, read_predictions
+from cxr_keras.evaluation.calls import check_prevalence
 from cxr_keras.evaluation.thresholds import SENSITIVITY
 from cxr_keras.recipes.results import score_fitted, write_results
 
@@ -15,7 +18,7 @@ def evaluate(
     *,
     folder: str | Path,
     validation_path: str | Path | None = None,
-    target_sensitivity: float = SENSITIVITY,
+    target_sensitivity: float | None = None,
     prevalence: float | None = None,
     draws: int = 2000,
     seed: int = 0,
@@ -28,7 +31,7 @@ def evaluate(
         folder: where the results go.
         validation_path: predictions of a validation part, for a table of one fold; thresholds and a temperature are fitted on it. It
             must have served for nothing else, such as choosing the epoch, or nothing is guaranteed. A table of several folds needs none.
-        target_sensitivity: what the operating points of high sensitivity must reach.
+        target_sensitivity: what the operating points of high sensitivity must reach; by default 0.95.
         prevalence: share of sick among those who will be tested, for predictive values.
         draws: bootstrap draws.
         seed: seed of the draws.
@@ -37,12 +40,17 @@ def evaluate(
         The scores.
 
     Raises:
-        ValueError: a table has faults, all listed; the two tables share images or patients; a share is not between 0 and 1.
+        ValueError: a table has faults, all listed; the two tables share images or patients; a share is not between 0 and 1; or a target is
+            given where no threshold can be chosen.
     """
+    check_prevalence(prevalence)
     predictions_path, folder = Path(predictions_path), Path(folder)
     predictions = read_predictions(predictions_path)
+    if target_sensitivity is not None:
+        _refuse_idle_target(predictions, validated=validation_path is not None)
     validation = None if validation_path is None else read_predictions(validation_path, classes=class_names(predictions))
-    fitted = score_fitted(predictions, validation, folder, target=target_sensitivity, prevalence=prevalence, draws=draws, seed=seed)
+    target = SENSITIVITY if target_sensitivity is None else target_sensitivity
+    fitted = score_fitted(predictions, validation, folder, target=target, prevalence=prevalence, draws=draws, seed=seed)
     scores = write_results(
         predictions,
         folder,
@@ -55,3 +63,14 @@ def evaluate(
     )
     print(f"Written to {folder}: metrics.json, summary.md, figures/")
     return scores
+
+
+def _refuse_idle_target(predictions: pd.DataFrame, *, validated: bool) -> None:
+    """Raise ValueError where a target sensitivity would have no effect."""
+    if len(class_names(predictions)) != 2:
+        raise ValueError(f"a target sensitivity is of two classes; these predictions are of {', '.join(class_names(predictions))}.")
+    if not validated and predictions["fold"].nunique() < 2:
+        raise ValueError(
+            "a threshold for the target sensitivity needs rows that it is not scored on: give --validation PREDICTIONS.csv, or predictions "
+            "of several folds."
+        )

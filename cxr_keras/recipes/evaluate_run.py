@@ -16,6 +16,7 @@ from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest
 from cxr_keras.evaluation import predictions_table, score_predictions
 from cxr_keras.evaluation.calibration import score_locked_temperature
+from cxr_keras.evaluation.calls import check_prevalence
 from cxr_keras.evaluation.locked import score_locked
 from cxr_keras.evaluation.predictions import probability_columns
 from cxr_keras.recipes.batches import batches_in_order, open_cache
@@ -34,7 +35,13 @@ OF_THE_RUN = ("pixels", "epochs", "seeds", "weights", "model", "strategy", "trai
 
 
 def evaluate_run(
-    run: str | Path, manifest_path: str | Path, *, folder: str | Path | None = None, prevalence: float | None = None
+    run: str | Path,
+    manifest_path: str | Path,
+    *,
+    folder: str | Path | None = None,
+    prevalence: float | None = None,
+    draws: int | None = None,
+    seed: int | None = None,
 ) -> dict[str, Any]:
     """Predict labelled images with every model of a finished run, and score each model and their ensemble.
 
@@ -46,14 +53,18 @@ def evaluate_run(
         manifest_path: a CSV made by `cxr data build`, with the classes of the run.
         folder: where the results go; by default `RUN/on-<manifest's name>`.
         prevalence: share of sick among those who will be tested, for predictive values; by default the run's `evaluation.prevalence`.
+        draws: bootstrap resamples of patients; by default the run's.
+        seed: of the resamples; by default the run's.
 
     Returns:
         The scores of the ensemble with its provenance, as in `metrics.json`; `by_model` holds those of the single models, which the
         thresholds were chosen for, with their `operating_points` in a binary problem.
 
     Raises:
-        ValueError: the run is not finished or has no models, the manifest has other classes, or images or patients that the run trained on.
+        ValueError: the run is not finished or has no models, the manifest has other classes, or images or patients that the run trained on,
+            or the folder holds the scores of other images.
     """
+    check_prevalence(prevalence)
     run, manifest_path = Path(run), Path(manifest_path)
     config, models = open_finished(run, classifiers=True)
     classes = class_order(read_manifest(run / "manifest.csv")["label"])
@@ -61,6 +72,7 @@ def evaluate_run(
     refuse_unfit(manifest, classes, run=run)
     announce_phantom(config, manifest)
     folder = Path(folder) if folder else run / f"on-{manifest_path.stem}"
+    _refuse_other_images(folder, manifest)
     predict = classify_elsewhere if config.classifier else _predict
     tables = {}
     for name, probabilities in predict(config, models, manifest, classes).items():
@@ -70,7 +82,8 @@ def evaluate_run(
     ensemble = predictions_table(manifest, mean, classes, fold=0)
     write_csv(folder / "predictions.csv", ensemble)
     own = read_json(run / "metrics.json")
-    draws, seed = config.evaluation.bootstrap_draws, config.seed
+    draws = config.evaluation.bootstrap_draws if draws is None else draws
+    seed = config.seed if seed is None else seed
     by_model: dict[str, dict[str, Any]] = {
         name: score_predictions(table, draws=draws, seed=seed)["scores"] for name, table in tables.items()
     }
@@ -106,6 +119,13 @@ def evaluate_run(
     print(f"Everything lies in {folder}")
     announce_phantom(config, manifest)
     return scores
+
+
+def _refuse_other_images(folder: Path, manifest: pd.DataFrame) -> None:
+    """Raise ValueError where a folder holds the predictions of other images, which would be lost."""
+    path = folder / "predictions.csv"
+    if path.is_file() and set(pd.read_csv(path, usecols=["image_id"], dtype=str)["image_id"]) != set(manifest["image_id"]):
+        raise ValueError(f"{folder} holds the scores of other images. Give another folder with --out, or remove it.")
 
 
 def _predict(config: RunConfig, models: dict[str, Path], manifest: pd.DataFrame, classes: tuple[str, ...]) -> dict[str, np.ndarray]:

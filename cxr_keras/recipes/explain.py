@@ -71,14 +71,17 @@ def explain(
     started = time.monotonic()
     run = Path(run)
     maker = method_maker(method, layer=layer)
-    chosen = given_images(run, [Path(path) for path in images], point=point) if images else held_out_images(run, point=point)
+    chosen = held_out_images(run, point=point)
+    columns_to_explain(chosen.table, chosen.classes, class_name=class_name)  # refuses an unknown class before anything is computed
+    name = "-".join([method, *(part for part in (layer, class_name, point, which if which != "any" else None) if part)])
+    name += "-all" if every else "-given" if images else ""
+    folder = folder_for(run, Path(out) if out else None, name=name, overwrite=overwrite)
+    if images:
+        chosen = given_images(run, [Path(path) for path in images], point=point)
     take_all = every or (bool(images) and (chosen.table["label"] == "").all())
     size = len(chosen.table) if take_all else sample
     chosen = chosen.with_table(choose_images(chosen.table, sample=size, per_class=per_class, which=which, seed=seed))
     columns = columns_to_explain(chosen.table, chosen.classes, class_name=class_name)
-    name = "-".join([method, *(part for part in (layer, class_name, point, which if which != "any" else None) if part)])
-    name += "-all" if every else "-given" if images else ""
-    folder = folder_for(run, Path(out) if out else None, name=name, overwrite=overwrite)
     announce_phantom(chosen.config, chosen.table)
     settings: dict[str, Any] = {
         "run": str(run),

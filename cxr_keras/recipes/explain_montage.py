@@ -58,9 +58,9 @@ def montage(
         ValueError: no finished run, or images, point or folder that cannot be used.
     """
     run = Path(run)
+    folder = folder_for(run, Path(out) if out else None, name="montage", overwrite=overwrite)
     chosen = given_images(run, [Path(path) for path in images], point=point) if images else held_out_images(run, point=point)
     chosen = chosen.with_table(choose_images(chosen.table, sample=number, per_class=False, which=which, seed=seed))
-    folder = folder_for(run, Path(out) if out else None, name="montage", overwrite=overwrite)
     announce_phantom(chosen.config, chosen.table)
     table, columns = chosen.table.copy(), probability_columns(chosen.classes)
     again = predict_again(chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from cxr_keras.evaluation import class_names, read_predictions
 from cxr_keras.evaluation.beside_paper import Conditions
 from cxr_keras.papers import System, get_system
 from cxr_keras.recipes.conditions import conditions_of
+from cxr_keras.recipes.over_seeds import SUMMARY
 from cxr_keras.runs.directory import BEST_CONFIG, CONFIG_FILE, DONE_FILE, FINAL_FOLDER, IDENTITY_FILE
 from cxr_keras.runs.files import read_json
 
@@ -34,6 +35,7 @@ class FinishedRun:
         system: the paper's system that the run rebuilds, or `None`.
         conditions: what decides whether figures may be compared.
         validation: predictions of the half of the official test folder that chose the epoch, or `None`.
+        seeds_of: the folder of seeds that was given and holds this run, or `None` for a run that was given by itself.
     """
 
     name: str
@@ -44,6 +46,7 @@ class FinishedRun:
     system: System | None
     conditions: Conditions
     validation: pd.DataFrame | None
+    seeds_of: Path | None = None
 
 
 def read_runs(folders: Sequence[str | Path], *, paper: str | None = None) -> list[FinishedRun]:
@@ -61,9 +64,13 @@ def read_runs(folders: Sequence[str | Path], *, paper: str | None = None) -> lis
     """
     given = None if paper is None else get_system(paper)
     faults, found = [], []
-    for folder in folders:
+    seeds_of: dict[Path, Path] = {}
+    for folder in (Path(folder).expanduser() for folder in folders):
         try:
-            found += _runs_in(Path(folder).expanduser())
+            inside = _runs_in(folder)
+            found += inside
+            if inside != [folder] and (folder / SUMMARY).is_file():
+                seeds_of |= dict.fromkeys(inside, folder)
         except ValueError as error:
             faults.append(str(error))
     if twice := sorted({str(path) for path in found if [p.resolve() for p in found].count(path.resolve()) > 1}):
@@ -71,9 +78,12 @@ def read_runs(folders: Sequence[str | Path], *, paper: str | None = None) -> lis
     runs = []
     for name, path in zip(_short_names(found), found, strict=True):
         try:
-            runs.append(_read_run(path, name=name, given=given))
+            runs.append(replace(_read_run(path, name=name, given=given), seeds_of=seeds_of.get(path)))
         except ValueError as error:
             faults.append(str(error))
+    if given is not None and not faults and all(run.system is not given for run in runs):
+        named = ", ".join(f"{run.name} {run.system.name}" for run in runs if run.system is not None)
+        faults.append(f"--paper {given.name} is for runs whose config names no system, and these name their own: {named}. Leave it out.")
     if faults:
         raise ValueError(
             faults[0] if len(faults) == 1 else "These runs cannot be compared:\n" + "\n".join(f"  - {fault}" for fault in faults)

@@ -63,7 +63,8 @@ def write_results(
     """
     scores = score_predictions(predictions, draws=draws, seed=seed) | {"provenance": dict(provenance), **further}
     if manifest is not None:
-        scores["subgroups"] = score_subgroups(predictions, attributes_of(manifest), draws=draws, seed=seed)
+        points = further.get("operating_points") or ()
+        scores["subgroups"] = score_subgroups(predictions, attributes_of(manifest), points=points, draws=draws, seed=seed)
     write_json(folder / "metrics.json", scores)
     tables = all_tables(scores, provenance=provenance, name=name)
     write_text(folder / "summary.md", f"# {name}\n\n{render_markdown(tables)}")

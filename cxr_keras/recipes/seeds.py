@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from cxr_keras.config.schema import RunConfig
-from cxr_keras.evaluation import class_names, read_predictions, score_predictions
-from cxr_keras.evaluation.predictions import probability_columns
-from cxr_keras.recipes.readings import ledger_of
+from cxr_keras.evaluation import read_predictions, score_predictions
+from cxr_keras.recipes.over_seeds import ENSEMBLE_FILE, SUMMARY, ensemble_predictions, ensemble_provenance, over_seeds, seeds_table
+from cxr_keras.recipes.readings import ledger_of, note_reading
 from cxr_keras.recipes.tracking import with_store_of
-from cxr_keras.reporting.tables import Table, format_value, headline_table, render_markdown, render_text
+from cxr_keras.reporting.tables import headline_table, render_markdown, render_text
 from cxr_keras.runs.files import read_json, write_csv, write_json, write_text
-
-SUMMARY = "seeds.json"
 
 
 def run_seeds(recipe: Callable[[RunConfig, Path], dict[str, Any]], config: RunConfig, folder: str | Path) -> dict[str, Any]:
@@ -48,8 +43,9 @@ def run_seeds(recipe: Callable[[RunConfig, Path], dict[str, Any]], config: RunCo
     ensemble = ensemble_predictions([read_predictions(run / "predictions.csv") for run in runs])
     ensemble_scores = None
     if ensemble is not None:
-        write_csv(folder / "ensemble_predictions.csv", ensemble)
+        write_csv(folder / ENSEMBLE_FILE, ensemble)
         ensemble_scores = score_predictions(ensemble, draws=config.evaluation.bootstrap_draws, seed=config.seeds[0])
+        _note_ensemble(config, folder, Path(ledger), image_ids=ensemble["image_id"], scores=ensemble_scores)
     summary = {
         "seeds": {str(seed): found["scores"] for seed, found in zip(config.seeds, scores, strict=True)},
         "over_seeds": over_seeds([found["scores"] for found in scores]),
@@ -58,8 +54,7 @@ def run_seeds(recipe: Callable[[RunConfig, Path], dict[str, Any]], config: RunCo
     write_json(folder / SUMMARY, summary)
     named = [(f"seed {seed}", found, found["provenance"]) for seed, found in zip(config.seeds, scores, strict=True)]
     if ensemble_scores is not None:
-        joined = scores[0]["provenance"] | {"seeds": ", ".join(map(str, config.seeds))}
-        named.append(("ensemble (mean probability)", ensemble_scores, joined))
+        named.append(("ensemble (mean probability)", ensemble_scores, ensemble_provenance([found["provenance"] for found in scores])))
     tables = [headline_table(named), seeds_table(config.seeds, summary)]
     write_text(folder / "summary.md", f"# {config.name}, {len(config.seeds)} seeds\n\n{render_markdown(tables)}")
     print(render_text(tables))
@@ -67,47 +62,9 @@ def run_seeds(recipe: Callable[[RunConfig, Path], dict[str, Any]], config: RunCo
     return summary
 
 
-def ensemble_predictions(tables: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
-    """Mean probability of each image over several prediction tables.
-
-    Every row is of a model that did not train on that image, so the mean is too; folds, which may differ from table to table, all
-    become 0.
-
-    Returns:
-        A predictions table in the order of the first one, or None where the tables are not of the same images.
-    """
-    first = tables[0]
-    columns = probability_columns(class_names(first))
-    if any(set(table["image_id"]) != set(first["image_id"]) for table in tables[1:]):
-        return None
-    aligned = [table.set_index("image_id").loc[first["image_id"], columns].to_numpy() for table in tables]
-    mean = first.assign(fold=0)
-    mean[columns] = sum(aligned) / len(aligned)
-    return mean
-
-
-def over_seeds(scores: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float | int | None]]:
-    """Mean and sample standard deviation (n - 1) of each score over the seeds where it is defined, and how many those are."""
-    summary: dict[str, dict[str, float | int | None]] = {}
-    for name in scores[0]:
-        values = [found[name]["value"] for found in scores if found[name]["value"] is not None]
-        summary[name] = {
-            "mean": statistics.fmean(values) if values else None,
-            "standard_deviation": statistics.stdev(values) if len(values) > 1 else None,
-            "defined": len(values),
-        }
-    return summary
-
-
-def seeds_table(seeds: Sequence[int], summary: Mapping[str, Any]) -> Table:
-    """Tabulate every score: each seed with its interval, mean ± standard deviation, and the ensemble."""
-    ensemble = summary["ensemble"]
-    header = ("score", *(f"seed {seed}" for seed in seeds), f"mean ± sd of {len(seeds)} seeds", *(("ensemble",) if ensemble else ()))
-    rows = []
-    for name, spread in summary["over_seeds"].items():
-        mean = "n/a" if spread["mean"] is None else f"{spread['mean']:.3f}"
-        if spread["standard_deviation"] is not None:
-            mean += f" ± {spread['standard_deviation']:.3f}"
-        row = [format_value(summary["seeds"][str(seed)][name]) for seed in seeds]
-        rows.append((name.replace("_", " "), *row, mean, *((format_value(ensemble[name]),) if ensemble else ())))
-    return Table("Over seeds", header, tuple(rows), note="Intervals: drawing patients again. Spread over seeds: training again.")
+def _note_ensemble(config: RunConfig, folder: Path, ledger: Path, *, image_ids: Iterable[str], scores: Mapping[str, Any]) -> None:
+    """Note in the ledger that official test labels were read once more, with the mean of all seeds."""
+    if not (folder / f"seed-{config.seeds[0]}" / "test_reading.json").exists():
+        return
+    where = f"official test, mean of seeds {', '.join(map(str, config.seeds))}"
+    note_reading(ledger, run=folder, where=where, image_ids=image_ids, scores=scores["scores"], once=True)

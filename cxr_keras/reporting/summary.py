@@ -17,6 +17,7 @@ from cxr_keras.reporting.tables import (
     overall_table,
     per_class_folds_table,
     per_class_table,
+    subgroup_points_table,
     subgroups_table,
 )
 
@@ -36,6 +37,8 @@ def all_tables(scores: Mapping[str, Any], *, provenance: Mapping[str, Any], name
             tables.append(models_points_table(scores["by_model"]))
     if scores.get("subgroups"):
         tables.append(subgroups_table(scores["subgroups"]))
+        if any(row.get("points") for row in scores["subgroups"]):
+            tables.append(subgroup_points_table(scores["subgroups"]))
     return [*tables, confusion_table(scores)]
 
 

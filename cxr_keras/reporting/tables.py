@@ -157,6 +157,18 @@ def subgroups_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table("Subgroups", header, tuple(lines), note=note)
 
 
+def subgroup_points_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Tabulate sensitivity and specificity of subgroups at the operating points, a row for each subgroup and point."""
+    names = ("sensitivity", "specificity")
+    lines = [
+        (f"{row['attribute']}: {row['value']}", point["name"], *(format_value(point["scores"][name]) for name in names))
+        for row in rows
+        for point in row.get("points", ())
+    ]
+    note = "Thresholds are those of the operating points; none was chosen for a subgroup. n/a: no image of that class."
+    return Table("Subgroups at the operating points", ("subgroup", "point", *names), tuple(lines), note=note)
+
+
 def models_table(scores: Mapping[str, Any]) -> Table:
     """Tabulate the models of several folds beside their mean, all on the same images."""
     names = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auroc")

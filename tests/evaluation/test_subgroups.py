@@ -51,6 +51,20 @@ def test_each_subgroup_is_scored_on_its_own_images(manifest, predictions):
     assert by_attribute.to_dict() == {"age": 40, "sex": 40}
 
 
+def test_subgroups_are_scored_at_the_points_of_the_whole(manifest, predictions):
+    points = [
+        {"name": "sensitive", "thresholds": {"0": 0.3}, "scores": {}},
+        {"name": "guaranteed", "thresholds": {}, "scores": None},
+    ]
+    women = next(row for row in score_subgroups(predictions, attributes_of(manifest), points=points, draws=20) if row["value"] == "F")
+    assert [point["name"] for point in women["points"]] == ["sensitive"]
+    mine = predictions[predictions["image_id"].isin(manifest.loc[manifest["sex"] == "F", "image_id"])]
+    sick = mine["label"] == "p"
+    found = women["points"][0]["scores"]
+    assert found["sensitivity"]["value"] == pytest.approx((mine.loc[sick, "p_p"] >= 0.3).mean())
+    assert found["specificity"]["value"] == pytest.approx((mine.loc[~sick, "p_p"] < 0.3).mean())
+
+
 def test_a_subgroup_of_one_class_has_no_mean_over_classes(manifest, predictions):
     manifest["sex"] = manifest["image_id"].map(predictions.set_index("image_id")["label"])
     rows = score_subgroups(predictions, attributes_of(manifest)[["sex"]], draws=20)

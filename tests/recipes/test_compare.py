@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import subprocess
 import sys
 
@@ -12,9 +13,10 @@ import pytest
 import yaml
 
 from cxr_keras.config.loader import load_config, to_yaml
-from cxr_keras.evaluation import class_names, score_predictions
+from cxr_keras.evaluation import class_names, read_predictions, score_predictions
 from cxr_keras.recipes.compare import COLUMNS, compare
 from cxr_keras.recipes.finished_runs import read_runs
+from cxr_keras.recipes.over_seeds import ensemble_predictions, over_seeds
 from cxr_keras.runs.files import write_json, write_text
 
 CLASSES = {
@@ -268,10 +270,16 @@ def test_phantoms_stand_apart_under_their_name(tmp_path, capsys):
 
 
 def test_figures_of_others_stand_under_a_run_on_the_official_test_folder_only(tmp_path, capsys):
-    table = compare([write_run(tmp_path / "official", "cnn_94", n=150)], out=tmp_path / "a")
+    table = compare([write_run(tmp_path / "official", "cnn_94", n=624)], out=tmp_path / "a")
     assert set(rows_of(table, "yardstick")["n"]) == {624} and len(rows_of(table, "yardstick")) == 7 + 5
     assert "Google AutoML Vision" in capsys.readouterr().out
-    assert rows_of(compare([write_run(tmp_path / "grouped")], out=tmp_path / "b"), "yardstick").empty
+    others = {
+        "grouped": write_run(tmp_path / "grouped", n=624),
+        "fewer": write_run(tmp_path / "fewer", "cnn_94", n=150),
+        "elsewhere": write_run(tmp_path / "elsewhere", "cnn_94", n=624, source="radiography"),
+    }
+    for name, run in others.items():
+        assert rows_of(compare([run], out=tmp_path / name / "out"), "yardstick").empty, name
 
 
 def test_a_folder_of_seeds_stands_for_its_runs(tmp_path):
@@ -280,6 +288,45 @@ def test_a_folder_of_seeds_stands_for_its_runs(tmp_path):
     table = compare([tmp_path / "mini_vgg-train"])
     assert list(rows_of(table, "run")["run"].unique()) == ["seed-0", "seed-1"]
     assert (tmp_path / "comparison" / "comparison.csv").exists()
+
+
+def write_seeds(folder, *, noise):
+    """Two seeds of one recipe with what sums them up, as `seeds: [0, 1]` leaves them."""
+    runs = [write_run(folder / f"seed-{seed}", n=300, noise=noise, noise_seed=seed) for seed in (0, 1)]
+    scores = [json.loads((run / "metrics.json").read_text())["scores"] for run in runs]
+    ensemble = ensemble_predictions([read_predictions(run / "predictions.csv") for run in runs])
+    ensemble.to_csv(folder / "ensemble_predictions.csv", index=False)
+    summary = {"seeds": {"0": scores[0], "1": scores[1]}, "over_seeds": over_seeds(scores), "ensemble": None}
+    write_json(folder / "seeds.json", summary | {"ensemble": score_predictions(ensemble, draws=100)["scores"]})
+    return folder
+
+
+def test_seeds_are_repeats_of_one_recipe_and_their_ensembles_are_compared(tmp_path, capsys):
+    good, bad = write_seeds(tmp_path / "good", noise=0.5), write_seeds(tmp_path / "bad", noise=2.0)
+    table = compare([good, bad], draws=400)
+    paired = rows_of(table, "paired")
+    assert set(paired["run"]) == {"bad, ensemble of 2 seeds"} and set(paired["against"]) == {"good, ensemble of 2 seeds"}
+    seeds = rows_of(table, "seeds").query("score == 'accuracy'").set_index("run")
+    own = [run.scores["scores"]["accuracy"]["value"] for run in read_runs([good])]
+    assert seeds.loc["good", "pooled"] == pytest.approx(np.mean(own)) and seeds.loc["good", "sd"] == pytest.approx(np.std(own, ddof=1))
+    assert set(rows_of(table, "paper")["run"]) == {"good/seed-0", "good/seed-1", "bad/seed-0", "bad/seed-1"}
+    output = capsys.readouterr().out
+    assert "## good beside laban/mini_vgg" in output and "mean ± sd of 2 seeds" in output and "good/seed-0 beside" not in output
+    assert rows_of(compare([good / "seed-0", good / "seed-1"], draws=200), "paired")["verdict"].notna().all()
+
+
+def test_an_earlier_comparison_leaves_nothing_behind(tmp_path):
+    runs = [write_run(tmp_path / name, noise_seed=number) for number, name in enumerate("ab")]
+    compare(runs, out=tmp_path / "out", draws=200)
+    assert (tmp_path / "out" / "wrong_together.csv").exists()
+    compare(runs[:1], out=tmp_path / "out")
+    assert not (tmp_path / "out" / "wrong_together.csv").exists()
+
+
+def test_a_system_for_runs_that_name_their_own_is_refused(tmp_path):
+    run = write_run(tmp_path / "run", "cnn_94")
+    with pytest.raises(ValueError, match="is for runs whose config names no system, and these name their own: run chapin"):
+        compare([run], paper="laban/mini_vgg")
 
 
 def test_runs_of_the_same_name_are_told_apart_by_their_folders(tmp_path):

@@ -51,3 +51,7 @@ def test_one_fold_takes_a_validation_part_of_other_images(tmp_path):
         evaluate(tmp_path / "test.csv", validation_path=tmp_path / "test.csv", **told)
     scores = evaluate(tmp_path / "test.csv", **told)
     assert [point["name"] for point in scores["operating_points"]] == ["0.5"] and scores["calibration"]["locked"] is None
+    with pytest.raises(ValueError, match="needs rows that it is not scored on: give --validation"):
+        evaluate(tmp_path / "test.csv", target_sensitivity=0.9, **told)
+    with pytest.raises(ValueError, match="the prevalence is 7"):
+        evaluate(tmp_path / "absent.csv", prevalence=7, **told)

@@ -40,12 +40,24 @@ def test_a_run_is_scored_elsewhere_by_model_and_as_a_whole(cxr, tmp_path, elsewh
     of_model = scores["by_model"]["fold-1"]["operating_points"]
     assert [point["locked"] for point in of_model] == list(locked.values()) and "mean of" not in of_model[1]["criterion"]
     assert {row["value"] for row in scores["subgroups"] if row["attribute"] == "sex"} == {"F", "M"}
+    assert all([point["name"] for point in row["points"]] == ["0.5", "youden", "sensitive"] for row in scores["subgroups"])
+    assert "Subgroups at the operating points" in output
     tables = [pd.read_csv(folder / "by_model" / f"fold-{fold}.csv")["p_normal"] for fold in (0, 1)]
     assert pd.read_csv(folder / "predictions.csv")["p_normal"].to_numpy() == pytest.approx(((tables[0] + tables[1]) / 2).to_numpy())
     ledger = pd.read_csv(tmp_path / "runs" / "test_readings.csv")
     assert len(ledger) == 1 and "official test" in ledger["split"][0]
 
     assert "PHANTOM" in output
+    assert not any("promise" in point for point in scores["operating_points"])
+
+    code, _, errors = cxr("evaluate", str(run), "--on", str(elsewhere), "--prevalence", "7", settings=())
+    assert code == 2 and "the prevalence is 7" in errors
+    manifest = pd.read_csv(elsewhere, dtype=str)
+    manifest[1:].to_csv(elsewhere.parent / "fewer.csv", index=False)
+    code, _, errors = cxr("evaluate", str(run), "--on", str(elsewhere.parent / "fewer.csv"), "--out", str(folder), settings=())
+    assert code == 2 and "holds the scores of other images" in errors
+    code, output, _ = cxr("evaluate", str(run), "--on", str(elsewhere), "--draws", "150", settings=())
+    assert code == 0 and "150 bootstrap draws" in output
 
     code, _, errors = cxr("evaluate", str(run), "--on", str(run / "manifest.csv"), settings=())
     assert code == 2 and "belong to" in errors and "Traceback" not in errors

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cxr_keras.recipes.over_seeds import over_seeds
 from cxr_keras.cli import app as application
+from cxr_keras.recipes.over_seeds import over_seeds
 from cxr_keras.recipes.report import MOST_BYTES, render_within, report
 from cxr_keras.recipes.report_mistakes import worst_of_each_class
 from cxr_keras.recipes.report_sections import copies_points, data_points, stored_figures

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from cxr_keras.recipes.seeds import ensemble_predictions, over_seeds
+from cxr_keras.recipes.over_seeds import ensemble_predictions, over_seeds
 from cxr_keras.runs.files import read_json
 
 
@@ -44,5 +44,8 @@ def test_seeds_in_one_command_share_a_split_and_one_ledger(cxr, tmp_path):
     values = [read_json(folder / f"seed-{seed}" / "metrics.json")["scores"]["accuracy"]["value"] for seed in (0, 1)]
     assert read_json(folder / "seeds.json")["over_seeds"]["accuracy"]["mean"] == pytest.approx(sum(values) / 2)
     ledger = pd.read_csv(tmp_path / "runs" / "test_readings.csv")
-    assert ledger["run"].tolist() == [f"mini_vgg-train/seed-{seed}" for seed in (0, 0, 1, 1)]
-    assert ledger["split"].str.contains("after each of 2 epochs").tolist() == [False, True, False, True]
+    assert ledger["run"].tolist() == [*(f"mini_vgg-train/seed-{seed}" for seed in (0, 0, 1, 1)), "runs/mini_vgg-train"]
+    assert ledger["split"].str.contains("after each of 2 epochs").tolist() == [False, True, False, True, False]
+    assert ledger["split"].iloc[-1] == "official test, mean of seeds 0, 1"
+    code, _, errors = cxr("train", "mini_vgg", *settings)
+    assert code == 0 and len(pd.read_csv(tmp_path / "runs" / "test_readings.csv")) == 5, errors

@@ -64,8 +64,8 @@ def score_subgroups(
         seed: of the resamples.
 
     Returns:
-        For each attribute and value: attribute, value, n_images, n_groups, images (class -> count), scores {name: {value, low, high, …}}, the
-        value None where undefined: an average over classes needs images of each; and points, [{name, scores}], sensitivity and
+        For each attribute and value: attribute, value, n_images, n_groups, images (class -> count), scores {name: {value, low, high, …}},
+        the value None where undefined: an average over classes needs images of each; and points, [{name, scores}], sensitivity and
         specificity at each point that has a threshold. An attribute that does not vary among the predicted images is left out.
     """
     rows = []

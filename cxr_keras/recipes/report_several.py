@@ -12,17 +12,16 @@ from matplotlib.figure import Figure
 
 from cxr_keras.config.loader import read_config
 from cxr_keras.data.manifest import manifest_digest, read_manifest
-from cxr_keras.evaluation.paired import check_same_classes
-from cxr_keras.recipes.compare import compare_runs, paper_sections
+from cxr_keras.recipes.compare import compare_runs
 from cxr_keras.recipes.finished_runs import FinishedRun
+from cxr_keras.recipes.over_seeds import SUMMARY
 from cxr_keras.recipes.over_seeds import SUMMARY, seeds_table
 from cxr_keras.recipes.report_sections import LIMITS
 from cxr_keras.recipes.report_summary import warnings_of
-from cxr_keras.recipes.wrong_together import wrong_together
 from cxr_keras.reporting.overlay import roc_overlay_figure
-from cxr_keras.reporting.sections import PHANTOM_TITLE, Card, Listing, Picture, Section
+from cxr_keras.reporting.sections import Card, Listing, Picture, Section
 from cxr_keras.reporting.style import STYLE
-from cxr_keras.reporting.tables import Table, format_value, headline_table, label_of
+from cxr_keras.reporting.tables import Table, format_value, label_of
 from cxr_keras.runs.directory import CONFIG_FILE
 from cxr_keras.runs.files import file_sha256, read_json
 
@@ -60,18 +59,8 @@ def seeds_sections(folder: Path, runs: Sequence[FinishedRun]) -> list[Section]:
             f"{folder / SUMMARY} sums up {', '.join(sorted(expected))}, and the folder holds {', '.join(sorted(found))}. Let the command "
             "that trained them write it again, or name the runs one by one."
         )
-    check_same_classes({run.name: run.predictions for run in runs})
-    phantom = runs[0].conditions.phantom
-    headline = headline_table([(run.name, run.scores, run.provenance) for run in runs])
-    sections = [
-        _seeds_summary(summary, runs),
-        Section("Over seeds", tables=(seeds_table(seeds, summary), headline), phantom=phantom),
-        *roc_sections(runs),
-        *(section for run in runs for section in paper_sections(run)),
-    ]
-    if together := wrong_together(runs):
-        sections.append(together[1])
-    return [*sections, limits_section(runs), origins_section(runs)]
+    _, compared, _ = compare_runs(runs)
+    return [_seeds_summary(summary, runs), *compared, *roc_sections(runs), limits_section(runs), origins_section(runs)]
 
 
 def _seeds_summary(summary: Mapping[str, Any], runs: Sequence[FinishedRun]) -> Section:
@@ -99,8 +88,7 @@ def _seeds_summary(summary: Mapping[str, Any], runs: Sequence[FinishedRun]) -> S
     )
     ensemble = "The ensemble is the mean probability of all seeds." if summary["ensemble"] else "The seeds scored different images."
     remark = f"Seeds are repeats of one recipe and no rivals, so none is tested against another. {ensemble}"
-    phantom = first.conditions.phantom
-    return Section(PHANTOM_TITLE if phantom else "Summary", lead=lead, cards=tuple(cards), remarks=(remark,), phantom=phantom)
+    return Section("Summary", lead=lead, cards=tuple(cards), remarks=(remark,), phantom=first.conditions.phantom)
 
 
 def roc_sections(runs: Sequence[FinishedRun]) -> list[Section]:

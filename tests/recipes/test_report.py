@@ -141,7 +141,8 @@ def _read_a_folder_of_seeds(run, folder):
     write_json(folder / "seeds.json", {"seeds": {"0": scores, "1": scores}, "over_seeds": over_seeds([scores] * 2), "ensemble": scores})
     assert report([folder]) == folder / "report.html"
     page = Page(folder / "report.html")
-    assert page.headings[:2] == ["PHANTOM: drawn images, no X-rays", "Over seeds (PHANTOM)"] and page.headings[-1] == "Origin"
+    assert page.headings[:3] == ["Summary (PHANTOM)", "PHANTOM: drawn images, no X-rays", "seeds over seeds (PHANTOM)"]
+    assert page.headings[-1] == "Origin"
     assert not any("Differences" in heading for heading in page.headings)
     assert {"mean ± sd of 2 seeds", "ensemble"} <= set(page.texts) and "ROC of each run" in page.images
     assert "mini_vgg: report of 2 seeds" in page.texts

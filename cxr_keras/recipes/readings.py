@@ -18,6 +18,14 @@ def ledger_of(config: RunConfig, run: Path) -> Path:
     return Path(config.evaluation.ledger or run.parent / LEDGER_FILE)
 
 
+def with_lasting_ledger(config: RunConfig) -> RunConfig:
+    """The config with the whole path of its ledger, which from another folder would be another file."""
+    if config.evaluation.ledger is None:
+        return config
+    ledger = str(Path(config.evaluation.ledger).expanduser().absolute())
+    return config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"ledger": ledger})})
+
+
 def note_reading(ledger: Path, *, run: Path, where: str, image_ids: Iterable[str], scores: Mapping[str, Any], once: bool = False) -> int:
     """Add a reading to the ledger.
 

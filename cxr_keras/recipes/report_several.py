@@ -15,7 +15,6 @@ from cxr_keras.data.manifest import manifest_digest, read_manifest
 from cxr_keras.recipes.compare import compare_runs
 from cxr_keras.recipes.finished_runs import FinishedRun
 from cxr_keras.recipes.over_seeds import SUMMARY
-from cxr_keras.recipes.over_seeds import SUMMARY, seeds_table
 from cxr_keras.recipes.report_sections import LIMITS
 from cxr_keras.recipes.report_summary import warnings_of
 from cxr_keras.reporting.overlay import roc_overlay_figure

@@ -20,6 +20,7 @@ from cxr_keras.recipes.classifier import check_classifier, classifier_provenance
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
 from cxr_keras.recipes.frozen import check_frozen_base
 from cxr_keras.recipes.parts import PARTS_FILE
+from cxr_keras.recipes.readings import with_lasting_ledger
 from cxr_keras.recipes.replicas import check_distribution
 from cxr_keras.recipes.report import REPORT_FILE, report
 from cxr_keras.recipes.results import score_fitted, write_results
@@ -62,7 +63,7 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     continued = open_run_directory(
         folder,
         verb=verb,
-        config_yaml=to_yaml(config),
+        config_yaml=to_yaml(with_lasting_ledger(config)),
         settings=_decisive(config),
         data_digest=manifest_digest(manifest),
         defaults=_decisive(RunConfig(name=config.name, data=DataSection(), model=ModelSection(name=config.model.name))),

@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from cxr_keras.config.loader import read_config
 from cxr_keras.recipes.over_seeds import ensemble_predictions, over_seeds
 from cxr_keras.runs.files import read_json
 
@@ -47,5 +48,7 @@ def test_seeds_in_one_command_share_a_split_and_one_ledger(cxr, tmp_path):
     assert ledger["run"].tolist() == [*(f"mini_vgg-train/seed-{seed}" for seed in (0, 0, 1, 1)), "runs/mini_vgg-train"]
     assert ledger["split"].str.contains("after each of 2 epochs").tolist() == [False, True, False, True, False]
     assert ledger["split"].iloc[-1] == "official test, mean of seeds 0, 1"
+    # The whole path: `cxr explain` from another folder would begin another file.
+    assert read_config(folder / "seed-1" / "config.yaml").evaluation.ledger == str(tmp_path / "runs" / "test_readings.csv")
     code, _, errors = cxr("train", "mini_vgg", *settings)
     assert code == 0 and len(pd.read_csv(tmp_path / "runs" / "test_readings.csv")) == 5, errors

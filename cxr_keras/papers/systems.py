@@ -94,6 +94,7 @@ class System:
         image_size: side of the square images, pixels.
         epochs: epochs that the paper trained, at least; `None` if not printed.
         patience: epochs without improvement after which the paper stopped; `None` if it did not stop early.
+        not_stated: settings that the paper does not print, so that this project had to choose them.
         note: a remark on the system, or "".
         reported: its figures; empty where the paper prints none.
     """
@@ -110,6 +111,7 @@ class System:
     image_size: int
     epochs: int | None
     patience: int | None
+    not_stated: tuple[str, ...]
     note: str
     reported: tuple[Reported, ...]
 
@@ -210,6 +212,7 @@ def _system(name: str, entry: dict[str, Any], paper: dict[str, Any]) -> System:
         image_size=int(entry["image_size"]),
         epochs=_whole(entry.get("epochs")),
         patience=_whole(entry.get("patience")),
+        not_stated=tuple(entry.get("not_stated", paper.get("not_stated", ()))),
         note=entry.get("note", ""),
         reported=tuple(_reported(block, paper["evaluations"][block["evaluation"]]) for block in entry.get("figures", ())),
     )

@@ -194,7 +194,9 @@ def _beside_paper(run: FinishedRun, system: System, *, draws: int | None, seed: 
         reasons = why_not_comparable(run.conditions, system, reported, images=scores["n_images"])
         if reported.role == "chosen_on" and chosen_on is None:
             reasons.append("the paper's figures are of images that chose its epoch, this run's of held-out ones")
-        remarks = [cited, f"The paper ({reported.source}): {reported.description}; {reported.average}.", reported.note, system.note]
+        unsaid = f"The paper does not state, and this project chose: {', '.join(system.not_stated)}." if system.not_stated else ""
+        scored = f"The paper ({reported.source}): {reported.description}; {reported.average}."
+        remarks = [cited, scored, unsaid, reported.note, system.note]
         if chosen_on is not None:
             remarks.insert(0, "The figures of both are of images that chose the epoch, and flatter.")
         elif run.conditions.optimistic and reported.role == "optimistic":

@@ -109,7 +109,7 @@ def paper_over_seeds(folder: Path, rows: Sequence[Mapping[str, Any]], *, phantom
         sections.append(
             Section(
                 f"{_name(folder)} beside {system} ({evaluation.replace('_', ' ')})",
-                lead="Comparable: no." if reasons else "Comparable: yes.",
+                lead="Comparable: no." if reasons else "Comparable: yes, by all that the paper states.",
                 points=tuple(reasons),
                 tables=(Table("Figure by figure, over seeds", header, tuple(body)),),
                 phantom=phantom,

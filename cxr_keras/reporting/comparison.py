@@ -57,7 +57,7 @@ def paper_section(rows: Sequence[Mapping[str, Any]], *, reasons: Sequence[str], 
     caption = "Dot and line: ours with its 95 % interval. Diamond: the paper's figure; the short bar through it is its rounding."
     return Section(
         title=f"{first['run']} beside {first['system']} ({first['evaluation'].replace('_', ' ')})",
-        lead="Comparable: no." if reasons else "Comparable: yes.",
+        lead="Comparable: no." if reasons else "Comparable: yes, by all that the paper states.",
         points=tuple(reasons),
         remarks=(provenance_line(first), *remarks),
         tables=(Table("Figure by figure", header, tuple(body), note=note),),

@@ -98,6 +98,11 @@ def test_a_run_beside_its_paper(tmp_path, capsys):
     assert (tmp_path / "comparison" / "comparison.html").read_text().startswith("<!doctype html>")
 
 
+def test_what_a_paper_leaves_open_is_said(tmp_path, capsys):
+    compare([write_run(tmp_path / "run", "cnn_94", n=624)])
+    assert "The paper does not state, and this project chose: optimizer, learning rate" in " ".join(capsys.readouterr().out.split())
+
+
 def test_bozickovic_is_met_by_means_over_folds_with_the_pooled_interval_beside(tmp_path):
     run = write_run(tmp_path / "run", "resnet50", "cross_validation.protocol=bozickovic", verb="cv", folds=5, n=300, source="kermany")
     rows = rows_of(compare([run], out=tmp_path / "out"), "paper")

@@ -42,7 +42,8 @@ def test_a_run_beside_a_paper():
     assert section.remarks[0] == (
         "This run: kermany 5,856; 64x64 pixels; 1,464 images of 1,025 patients scored; epochs all 30; seed 0; weights random."
     )
-    assert paper_section([paper_row()], reasons=[], remarks=[], mean_of_folds=False).lead == "Comparable: yes."
+    alike = paper_section([paper_row()], reasons=[], remarks=[], mean_of_folds=False)
+    assert alike.lead == "Comparable: yes, by all that the paper states."
 
 
 def test_means_over_folds_have_a_column_of_their_own():

@@ -54,13 +54,22 @@ def _score(logits: Any, columns: Any) -> Any:
 def _with_tensorflow(head: keras.Model) -> Callable[[Any, Any], tuple[Any, Any]]:
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True)
-    def compute(features: Any, columns: Any) -> tuple[Any, Any]:
+    @tf.function
+    def traced(features: Any, columns: Any) -> tuple[Any, Any]:
         with tf.GradientTape() as tape:
             tape.watch(features)
             logits = ops.cast(head(features, training=False), "float32")
             score = _score(logits, columns)
         return logits, tape.gradient(score, features)
+
+    graphs: dict[Any, Any] = {}
+
+    def compute(features: Any, columns: Any) -> tuple[Any, Any]:
+        # One graph for batches of any size. Calling `traced` itself would warn of retracing as soon as some models have one each.
+        shape = (None, *features.shape[1:])
+        if shape not in graphs:
+            graphs[shape] = traced.get_concrete_function(tf.TensorSpec(shape, features.dtype), tf.TensorSpec((None,), columns.dtype))
+        return graphs[shape](features, columns)
 
     return compute
 

@@ -51,18 +51,21 @@ def embed(
     spaces = {"pixels": pixels, "embedding": embed_images(load_models(chosen, name)[0], network_images(chosen))}
     table = chosen.table[["image_id", "label", "predicted", "model"]].copy()
     labels, groups = table["label"].to_numpy(), chosen.table["group_id"].to_numpy()
-    figures, panels = {}, {}
+    figures, panels, shares = {}, {}, {}
     for space, points in spaces.items():
         figures[space] = {"dimensions": points.shape[1], **separation(points, labels, groups)}
+        figures[space]["pca_shares_of_variance"] = None
         for projection, flat in project(points, seed=seed).items():
             table[[f"{space}_{projection}_1", f"{space}_{projection}_2"]] = flat
             panels[PROJECTIONS[projection], _title(space)] = flat
+            if projection == "pca" and (whole := points.astype(np.float64).var(axis=0).sum()) > 0:
+                shares["PCA", _title(space)] = figures[space]["pca_shares_of_variance"] = (flat.var(axis=0) / whole).tolist()
     notes = {_title(space): _note(found) for space, found in figures.items()}
     settings = {"run": str(run), "model": name, "images": len(table), "seed": seed, "spaces": figures}
     order = {key: panels[key] for key in sorted(panels, key=lambda key: (key[0] != "PCA", key[1] != _title("pixels")))}
     with new_folder(folder, settings) as writing:
         title = f"{run.name}, {name}: {len(table):,} held-out images before and after the network"
-        drawn = embeddings_figure(order, table["label"].tolist(), table["predicted"].tolist(), title=title, notes=notes)
+        drawn = embeddings_figure(order, table["label"].tolist(), table["predicted"].tolist(), title=title, notes=notes, variance=shares)
         save_figure(drawn, writing / "embeddings.png")
         write_csv(writing / "embeddings.csv", table)
         write_json(writing / "separation.json", figures)

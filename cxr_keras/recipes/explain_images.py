@@ -201,13 +201,17 @@ def predict_again(explained: Explained) -> np.ndarray:
 
 
 def with_calls(table: pd.DataFrame, classes: tuple[str, ...], *, point: Mapping[str, Any] | None) -> pd.DataFrame:
-    """Add what is predicted, by the operating point or else the most probable class, and its probability."""
+    """Add what is predicted, by the operating point or else the most probable class, its probability, and what decided ("" if no point)."""
     probabilities = table[probability_columns(classes)].to_numpy(float)
     called = probabilities.argmax(axis=1)
+    decided = [""] * len(table)
     if point is not None:
         thresholds = [point["thresholds"].get(str(fold), point["locked"]) for fold in table["fold"]]
         called = (probabilities[:, 1] >= np.asarray(thresholds)).astype(int)
-    return table.assign(predicted=[classes[index] for index in called], probability=probabilities[np.arange(len(table)), called])
+        signs = (f"{classes[1]} <", "≥")
+        decided = [f"{signs[index]} {threshold:.3f}, {point['name']}" for index, threshold in zip(called, thresholds, strict=True)]
+    probability = probabilities[np.arange(len(table)), called]
+    return table.assign(predicted=[classes[index] for index in called], probability=probability, decided=decided)
 
 
 def find_point(run: Path, name: str | None, classes: tuple[str, ...]) -> Mapping[str, Any] | None:

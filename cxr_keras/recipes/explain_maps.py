@@ -126,6 +126,8 @@ def map_picture(explained: Explained, batch: MappedBatch, index: int, *, method:
         probability=float(row["probability"]),
         method=method,
         explained_class=explained.classes[batch.columns[index]],
+        grid=(batch.maps.shape[1], batch.maps.shape[2]),
+        decided=row["decided"],
     )
 
 

@@ -69,7 +69,9 @@ def montage(
     table = with_calls(table, chosen.classes, point=find_point(run, point, chosen.classes))
     pictures = [
         LabelledPicture(
-            framed(Path(row.path).read_bytes(), chosen.config, side=PANEL_SIDE), row.image_id, row.label, row.predicted, row.probability
+            framed(Path(row.path).read_bytes(), chosen.config, side=PANEL_SIDE),
+            *(row.image_id, row.label, row.predicted, row.probability),
+            decided=row.decided,
         )
         for row in table.itertuples(index=False)
     ]

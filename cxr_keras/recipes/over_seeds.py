@@ -10,7 +10,7 @@ import pandas as pd
 
 from cxr_keras.evaluation import class_names
 from cxr_keras.evaluation.predictions import probability_columns
-from cxr_keras.reporting.tables import Table, format_value
+from cxr_keras.reporting.tables import Table, format_value, label_of
 
 SUMMARY, ENSEMBLE_FILE = "seeds.json", "ensemble_predictions.csv"
 
@@ -63,5 +63,5 @@ def seeds_table(seeds: Sequence[int], summary: Mapping[str, Any]) -> Table:
         if spread["standard_deviation"] is not None:
             mean += f" ± {spread['standard_deviation']:.3f}"
         row = [format_value(summary["seeds"][str(seed)][name]) for seed in seeds]
-        rows.append((name.replace("_", " "), *row, mean, *((format_value(ensemble[name]),) if ensemble else ())))
+        rows.append((label_of(name), *row, mean, *((format_value(ensemble[name]),) if ensemble else ())))
     return Table("Over seeds", header, tuple(rows), note="Intervals: drawing patients again. Spread over seeds: training again.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 from collections.abc import Sequence
 
@@ -90,8 +89,7 @@ def mistake_pictures(run: FinishedRun, image_ids: Sequence[str]) -> tuple[list[P
         columns = columns_to_explain(chosen.table, chosen.classes, class_name=None)
         for batch in map_images(chosen, method_maker(METHOD, layer=None), columns):
             for index in range(len(batch.rows)):
-                height, width = batch.maps.shape[1:]
-                picture = dataclasses.replace(map_picture(chosen, batch, index, method=METHOD), grid=(height, width))
+                picture = map_picture(chosen, batch, index, method=METHOD)
                 title = f"{picture.image_id}: label {picture.label}, predicted {picture.predicted}"
                 pictures[picture.image_id] = Picture(title, png_of(map_figure(picture)), "image/png", small=True)
     except (ValueError, OSError) as error:  # models not kept, or images that lie elsewhere by now: the figures are there all the same

@@ -25,7 +25,7 @@ from cxr_keras.recipes.explain_check_tables import curve_table, trust_table, ver
 from cxr_keras.recipes.explain_curves import spread_over_models
 from cxr_keras.recipes.explain_embeddings import embed
 from cxr_keras.recipes.explain_folder import folder_for, new_folder
-from cxr_keras.recipes.explain_images import EVERY_MODEL, choose_images, given_images, held_out_images
+from cxr_keras.recipes.explain_images import EVERY_MODEL, choose_images, given_images, held_out_images, with_calls
 from cxr_keras.recipes.explain_maps import columns_to_explain, map_images, method_maker
 from cxr_keras.recipes.explain_montage import montage
 
@@ -206,13 +206,24 @@ def test_the_montage_shows_what_the_reloaded_models_say(run):
     assert shown["predicted"].tolist() == called and (run / "explanations" / "montage" / "montage.png").is_file()
 
 
+def test_a_picture_says_which_threshold_decided():
+    table = pd.DataFrame({"fold": [0, 1], "p_normal": [0.7, 0.7], "p_pneumonia": [0.3, 0.3]})
+    point = {"name": "guaranteed", "thresholds": {"0": 0.1}, "locked": 0.4}
+    called = with_calls(table, ("normal", "pneumonia"), point=point)
+    assert called["predicted"].tolist() == ["pneumonia", "normal"] and called["probability"].tolist() == [0.3, 0.7]
+    assert called["decided"].tolist() == ["≥ 0.100, guaranteed", "pneumonia < 0.400, guaranteed"]
+    assert with_calls(table, ("normal", "pneumonia"), point=None)["decided"].tolist() == ["", ""]
+
+
 def test_embeddings_keep_every_image_of_one_model(run):
     table = embed(run, fold=1)
     predictions = pd.read_csv(run / "predictions.csv")
     assert set(table["image_id"]) == set(predictions.loc[predictions["fold"] == 1, "image_id"])
     folder = run / "explanations" / "embeddings-fold-1"
     assert np.isfinite(pd.read_csv(folder / "embeddings.csv")[["pixels_pca_1", "embedding_tsne_2"]]).all(axis=None)
-    assert set(json.loads((folder / "separation.json").read_text())) == {"pixels", "embedding"}
+    found = json.loads((folder / "separation.json").read_text())
+    assert set(found) == {"pixels", "embedding"}
+    assert all(1 >= first >= second >= 0 for first, second in (each["pca_shares_of_variance"] for each in found.values()))
     with pytest.raises(ValueError, match="--fold 5: .* has 0, 1"):
         embed(run, fold=5)
 

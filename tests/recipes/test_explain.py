@@ -18,7 +18,7 @@ import pytest
 from cxr_keras.cli import app as application
 from cxr_keras.data.manifest import read_manifest
 from cxr_keras.evaluation import read_ledger
-from cxr_keras.recipes import explain_check
+from cxr_keras.recipes import explain_check, explain_curves
 from cxr_keras.recipes.explain import explain
 from cxr_keras.recipes.explain_check import check_maps
 from cxr_keras.recipes.explain_check_tables import curve_table, trust_table, verdict_of
@@ -230,6 +230,7 @@ def test_embeddings_keep_every_image_of_one_model(run):
 
 def test_the_check_writes_figures_with_their_chance_levels(run, capsys, monkeypatch):
     monkeypatch.setattr(explain_check, "RANDOM_NETWORKS", 1)
+    monkeypatch.setattr(explain_curves, "IMAGES_OF_OCCLUSION", 2)
     table = check_maps(run, sample=12)
     assert table[["method", "weights"]].to_numpy().tolist() == [
         [name, weights] for name in ("cam", "grad_cam", "hires_cam", "activation") for weights in ("trained", "random")
@@ -282,6 +283,7 @@ def test_curves_leave_out_no_model():
 
 def test_without_masks_the_check_says_what_it_cannot_say(run, capsys, monkeypatch):
     monkeypatch.setattr(explain_check, "RANDOM_NETWORKS", 1)
+    monkeypatch.setattr(explain_curves, "IMAGES_OF_OCCLUSION", 2)
     monkeypatch.setattr(explain_check, "CHECKED", ("grad_cam",))
     manifest = pd.read_csv(run / "manifest.csv").drop(columns=["mask_path", "pattern"])
     manifest.to_csv(run / "manifest.csv", index=False)

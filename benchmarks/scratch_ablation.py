@@ -129,8 +129,9 @@ def pretrained_on_rotations(out: Path) -> Path:
     part = pd.read_csv(untouched / "split" / "parts.csv", dtype=str).set_index("image_id")["part"]
     folder, rows = out / "turned", []
     folder.mkdir(exist_ok=True)
-    # The validation part is what the rotations are scored on.
-    for image in manifest[manifest["image_id"].map(part).isin(("train", "validation"))].itertuples():
+    # The validation part is what the rotations are scored on; of identical files, which are of one part, one will do.
+    shown = manifest[manifest["image_id"].map(part).isin(("train", "validation"))].drop_duplicates("sha256")
+    for image in shown.itertuples():
         pixels = decode_and_resize(Path(image.path).read_bytes(), DecodeSettings(SIDE, SIDE)).numpy()[..., 0].astype(np.uint8)
         for turns in range(4):
             path = folder / f"{image.sha256}-{turns}.png"

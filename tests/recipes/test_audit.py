@@ -40,6 +40,7 @@ def test_a_run_is_audited_on_images_that_its_model_did_not_train_on(cxr, tmp_pat
         audit(tmp_path / "one")
 
 
+@pytest.mark.slow  # the other test runs the whole of it on a split
 def test_folds_are_audited_each_by_its_own_model(cxr, tmp_path):
     code, _, errors = cxr("cv", "mini_vgg", "cross_validation.folds=2", "--run", "folds", settings=SMALL)
     assert code == 0, errors

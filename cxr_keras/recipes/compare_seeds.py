@@ -78,7 +78,11 @@ def over_seeds_section(folder: Path, members: Sequence[FinishedRun]) -> tuple[li
         for name, spread in summary["over_seeds"].items()
     ]
     table = seeds_table([int(seed) for seed in summary["seeds"]], summary)
-    remark = "Seeds are repeats of one recipe, so none is tested against another; a test against other runs takes their ensemble."
+    remark = "Seeds are repeats of one recipe, so none is tested against another; " + (
+        "a test against other runs takes their ensemble."
+        if summary["ensemble"]
+        else "they scored different images, so there is no ensemble, and nothing is tested against other runs."
+    )
     return rows, Section(f"{_name(folder)} over seeds", tables=(table,), remarks=(remark,), phantom=members[0].conditions.phantom)
 
 

@@ -318,6 +318,11 @@ def test_seeds_are_repeats_of_one_recipe_and_their_ensembles_are_compared(tmp_pa
     output = capsys.readouterr().out
     assert "## good beside laban/mini_vgg" in output and "mean ± sd of 2 seeds" in output and "good/seed-0 beside" not in output
     assert rows_of(compare([good / "seed-0", good / "seed-1"], draws=200), "paired")["verdict"].notna().all()
+    summary = json.loads((bad / "seeds.json").read_text())
+    write_json(bad / "seeds.json", summary | {"ensemble": None})
+    (bad / "ensemble_predictions.csv").unlink()
+    assert rows_of(compare([good, bad], draws=400), "paired").empty
+    assert "so there is no ensemble, and nothing is tested against other runs" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_earlier_comparison_leaves_nothing_behind(tmp_path):

@@ -18,18 +18,16 @@ from cxr_keras.data.looks import LOOKS, Look, apply_look
 from cxr_keras.data.manifest import read_manifest
 from cxr_keras.evaluation import predictions_table, score_predictions
 from cxr_keras.evaluation.crossed import AS_IT_IS, NOTABLE, crossed_differences, is_read
-from cxr_keras.evaluation.paired import Difference
 from cxr_keras.recipes.batches import batches_in_order, open_cache
 from cxr_keras.recipes.evaluate_run import open_finished
 from cxr_keras.recipes.parts import parts_of
+from cxr_keras.recipes.report_looks import AUDIT_FILE, AUDIT_FOLDER, TOLD_IN_REPORT
 from cxr_keras.recipes.run import announce_phantom
 from cxr_keras.reporting import save_figure
-from cxr_keras.reporting.audit import Change, audit_figure, audit_table, in_words
+from cxr_keras.reporting.audit import SCORES, audit_figure, audit_table, changes_of, in_words
 from cxr_keras.reporting.tables import render_markdown, render_text
 from cxr_keras.runs.files import read_json, write_csv, write_json, write_text
 from cxr_keras.training.validation import predict_from_logits
-
-AUDIT_FOLDER = "audit"
 
 
 def audit(run: str | Path, *, out: str | Path | None = None, draws: int | None = None) -> dict[str, Any]:
@@ -70,38 +68,27 @@ def audit(run: str | Path, *, out: str | Path | None = None, draws: int | None =
     print(f"resampling patients for {len(LOOKS) * len(classes)} comparisons", flush=True)
     differences = crossed_differences(together, tables, draws=draws, seed=config.seed)
     scores = score_predictions(together, seed=config.seed)
-    changes = [
-        Change(look, label, is_read(found["macro_auroc"]), _with_interval(found["macro_auroc"]), _with_interval(found["balanced_accuracy"]))
-        for (look, label), found in differences.items()
-    ]
-    origin = read_json(run / "metrics.json")["provenance"]
-    table = audit_table(
-        changes, scores["scores"], n_images=scores["n_images"], n_groups=scores["n_groups"], notable=NOTABLE, provenance=origin
-    )
-    sentence = in_words(changes, notable=NOTABLE)
-    write_csv(folder / "predictions.csv", pd.concat([each.assign(look=name) for name, each in {AS_IT_IS: together, **tables}.items()]))
-    write_text(folder / "summary.md", f"# {config.name}: audit\n\n{sentence}\n\n{render_markdown([table])}")
-    save_figure(audit_figure(changes, title=config.name, notable=NOTABLE), folder / "audit.png", svg=True)
     told = {
         "images": scores["n_images"],
         "patients": scores["n_groups"],
-        "provenance": origin,
-        "scores": {name: scores["scores"][name] for name in ("macro_auroc", "balanced_accuracy")},
+        "provenance": read_json(run / "metrics.json")["provenance"],
+        "scores": {name: scores["scores"][name] for name in SCORES},
         "looks": [
             {"look": look, "class": label, "read": is_read(found["macro_auroc"]), **{name: asdict(found[name]) for name in found}}
             for (look, label), found in differences.items()
         ],
     }
-    write_json(folder / "audit.json", told)
+    changes = changes_of(told["looks"])
+    table, sentence = audit_table(told, notable=NOTABLE), in_words(changes, notable=NOTABLE)
+    write_csv(folder / "predictions.csv", pd.concat([each.assign(look=name) for name, each in {AS_IT_IS: together, **tables}.items()]))
+    write_text(folder / "summary.md", f"# {config.name}: audit\n\n{sentence}\n\n{render_markdown([table])}")
+    save_figure(audit_figure(changes, title=config.name, notable=NOTABLE), folder / "audit.png", svg=True)
+    write_json(folder / AUDIT_FILE, told)
     print(render_text([table]))
     print(sentence)
     announce_phantom(config, manifest)
-    print(f"Everything lies in {folder}")
+    print(f"Everything lies in {folder}{'' if out else TOLD_IN_REPORT}")
     return told
-
-
-def _with_interval(difference: Difference) -> tuple[float | None, float | None, float | None]:
-    return difference.value, difference.low, difference.high
 
 
 def _audited(config: RunConfig, fold_folder: Path) -> list[str]:

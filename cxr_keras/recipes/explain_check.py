@@ -28,6 +28,7 @@ from cxr_keras.recipes.explain_folder import folder_for, new_folder, note_offici
 from cxr_keras.recipes.explain_images import Explained, choose_images, held_out_images, load_models
 from cxr_keras.recipes.explain_maps import map_images, method_maker
 from cxr_keras.recipes.explain_masks import Masks, read_masks
+from cxr_keras.recipes.report_looks import CHECK_NAME, TOLD_IN_REPORT
 from cxr_keras.recipes.run import announce_phantom
 from cxr_keras.reporting.deletion import deletion_figure
 from cxr_keras.reporting.style import save_figure
@@ -73,7 +74,7 @@ def check_maps(
     """
     run = Path(run)
     chosen = held_out_images(run)
-    folder = folder_for(run, Path(out) if out else None, name="check", overwrite=overwrite)
+    folder = folder_for(run, Path(out) if out else None, name=CHECK_NAME, overwrite=overwrite)
     masks = read_masks(chosen.table, chosen.config)
     if masks is not None:
         chosen = chosen.with_table(chosen.table[(masks.lesions | masks.markers).any(axis=(1, 2))])
@@ -96,18 +97,20 @@ def check_maps(
     steps = _cascade(few, makers["grad_cam"], columns[some], seed=seed)
     tables = [trust_table(table, masks=masks is not None, grid=grid), curve_table(curves.summary), cascade_table(steps)]
     verdict = verdict_of(table, curves.summary)
+    told = "\n".join(verdict)
     settings: dict[str, Any] = {"run": str(run), "images": len(chosen.table), "layer": layer or "features", "seed": seed}
+    settings |= {"cells": grid, "verdict": verdict}
     with new_folder(folder, settings | {"thorax_box": THORAX_BOX, "random_networks": RANDOM_NETWORKS}) as writing:
         write_csv(writing / "trust.csv", table)
         write_csv(writing / "trust_by_image.csv", by_image)
         write_csv(writing / "curves.csv", curves.areas)
         save_figure(deletion_figure(curves.curves, title=run.name), writing / "curves.png", svg=True)
         write_csv(writing / "cascade.csv", steps)
-        write_text(writing / "trust.md", f"# {run.name}: are the maps right?\n\n{render_markdown(tables)}\n{verdict}\n")
+        write_text(writing / "trust.md", f"# {run.name}: are the maps right?\n\n{render_markdown(tables)}\n{told}\n")
     print(render_text(tables))
-    print(verdict)
+    print(told)
     note_official_images(chosen, what="check")
-    print(f"Everything lies in {folder}")
+    print(f"Everything lies in {folder}{TOLD_IN_REPORT if out is None else ''}")
     return table
 
 

@@ -131,38 +131,49 @@ def cascade_table(steps: pd.DataFrame) -> Table:
     return Table("Randomised from the top", ("randomised down to", "rank correlation with the trained", "without sign"), rows, note=note)
 
 
-def verdict_of(table: pd.DataFrame, curves: pd.DataFrame) -> str:
-    """Say what the figures mean, a sentence a method and kind of figure, and where maps say nothing.
+def verdict_of(table: pd.DataFrame, curves: pd.DataFrame) -> list[str]:
+    """Say what the figures mean, and where maps say nothing; methods of which the same is to be said share a sentence.
 
     Args:
         table: a row for each method and kind of weights.
         curves: summary of `cxr_keras.recipes.explain_curves.FoundCurves`.
     """
-    trained = table[table["weights"] == "trained"].to_dict("records")
-    lines = []
-    for row in trained:
-        on_marker, in_lesion = (_known(row, name) for name in ("marker_hit_rate", "hit_rate"))
-        if on_marker is not None and row["marker_hit_rate_low"] > row["marker_area"]:
-            instead = " rather than to the lesion" if in_lesion is not None and on_marker > in_lesion else ""
-            lines.append(
-                f"{row['method']}: maps go to the planted corner marker{instead}: highest point there in {on_marker:.0%} of images (chance "
-                f"{row['marker_area']:.0%}), in the lesion in {in_lesion or 0:.0%}. The network reads the marker."
-            )
-        elif in_lesion is not None:
-            chance = max(row["hit_rate_by_area"], _known(row, "hit_rate_other_patient") or 0.0)
-            how = "more often than chance has it" if row["hit_rate_low"] > chance else "no more often than chance has it"
-            lines.append(f"{row['method']}: maps find the lesion {how} ({in_lesion:.0%} of images; chance {chance:.0%}).")
-    if not lines:
-        lines.append("Without masks nothing here says whether maps lie on the disease.")
-    lines += [line for row in table[table["weights"] == "random"].to_dict("records") if (line := _of_random_weights(row))]
-    lines += [_of_curves(row) for row in curves.to_dict("records") if row["images"]]
-    for row in trained:
-        if silent := row["maps"] - row["maps_with_evidence"]:
-            lines.append(
-                f"{row['method']}: nothing speaks for the label's class in {silent:,} of {row['maps']:,} maps; they show nothing, and "
-                "figures of mass, deletion and insertion leave them out."
-            )
-    return "\n".join(lines)
+    trained, random = (table[table["weights"] == weights].to_dict("records") for weights in ("trained", "random"))
+    on_disease = [(row["method"], _of_masks(row)) for row in trained]
+    said = on_disease if any(what for _, what in on_disease) else [("", "Without masks nothing here says whether maps lie on the disease.")]
+    said += [(row["method"], _of_random_weights(row)) for row in random]
+    said += [(row["method"], _of_curves(row)) for row in curves.to_dict("records") if row["images"]]
+    said += [(row["method"], _of_silence(row)) for row in trained]
+    methods: dict[str, list[str]] = {}
+    for method, what in said:
+        if what:
+            methods.setdefault(what, []).append(method)
+    return [f"{', '.join(names)}: {what}" if names[0] else what for what, names in methods.items()]
+
+
+def _of_masks(row: dict[str, Any]) -> str:
+    on_marker, in_lesion = (_known(row, name) for name in ("marker_hit_rate", "hit_rate"))
+    if on_marker is not None and row["marker_hit_rate_low"] > row["marker_area"]:
+        instead = " rather than to the lesion" if in_lesion is not None and on_marker > in_lesion else ""
+        return (
+            f"maps go to the planted corner marker{instead}: highest point there in {on_marker:.0%} of images (chance "
+            f"{row['marker_area']:.0%}), in the lesion in {in_lesion or 0:.0%}. The network reads the marker."
+        )
+    if in_lesion is None:
+        return ""
+    chance = max(row["hit_rate_by_area"], _known(row, "hit_rate_other_patient") or 0.0)
+    how = "more often than chance has it" if row["hit_rate_low"] > chance else "no more often than chance has it"
+    return f"maps find the lesion {how} ({in_lesion:.0%} of images; chance {chance:.0%})."
+
+
+def _of_silence(row: dict[str, Any]) -> str:
+    silent = row["maps"] - row["maps_with_evidence"]
+    if not silent:
+        return ""
+    return (
+        f"nothing speaks for the label's class in {silent:,} of {row['maps']:,} maps; they show nothing, and figures of mass, deletion and "
+        "insertion leave them out."
+    )
 
 
 def _of_random_weights(row: dict[str, Any]) -> str:
@@ -175,7 +186,7 @@ def _of_random_weights(row: dict[str, Any]) -> str:
         what = "the maps depend on what the network learned in part only"
     else:
         what = "the maps depend on what the network learned"
-    return f"{row['method']}: {what} (rank correlation without sign {found:.2f})."
+    return f"{what} (rank correlation without sign {found:.2f})."
 
 
 def _of_curves(row: dict[str, Any]) -> str:
@@ -184,8 +195,8 @@ def _of_curves(row: dict[str, Any]) -> str:
     said = [f"{kind} is better than in random order" for kind in good if good[kind]]
     said += [f"{kind} is worse than in random order" for kind in bad if bad[kind]]
     if not said:
-        return f"{row['method']}: neither deletion nor insertion tells its order of the pixels from a random one."
-    return f"{row['method']}: {' and '.join(said)}."
+        return "neither deletion nor insertion tells this order of the pixels from a random one."
+    return f"{' and '.join(said)}."
 
 
 def _known(row: dict[str, Any], name: str) -> float | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cxr_keras.config.loader import read_config
 from cxr_keras.data.groups import count_copies
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import manifest_digest, read_manifest
@@ -14,6 +15,7 @@ from cxr_keras.recipes.classifier import grid_tables
 from cxr_keras.recipes.compare import paper_sections
 from cxr_keras.recipes.data import BAD_FILES
 from cxr_keras.recipes.finished_runs import FinishedRun
+from cxr_keras.recipes.report_looks import looks_section
 from cxr_keras.recipes.report_mistakes import mistakes_section
 from cxr_keras.recipes.report_summary import summary_section
 from cxr_keras.recipes.weights import PARTS_FILE
@@ -61,6 +63,7 @@ def run_sections(run: FinishedRun, *, mistakes: int) -> list[Section]:
         Section("Figures", pictures=tuple(stored_figures(run.folder / "figures", classes=len(run.scores["classes"]))), phantom=phantom),
         Section("Scores", tables=tuple(tables[1:]), phantom=phantom),
         mistakes_section(run, mistakes=mistakes),
+        *([] if read_config(run.folder / CONFIG_FILE).classifier else [looks_section(run)]),
     ]
     return [*sections, *paper_sections(run), Section("Limits", points=LIMITS), origin_section(run, manifest, headline=tables[0])]
 

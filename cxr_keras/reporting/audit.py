@@ -14,6 +14,7 @@ from cxr_keras.reporting.style import COLOURS, STYLE, set_title
 from cxr_keras.reporting.tables import NOT_AVAILABLE, Table, format_value
 
 MARKERS = "os^Dv*"
+SCORES = ("macro_auroc", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,14 @@ class Change:
     read: bool
     auroc: tuple[float | None, float | None, float | None]
     balanced_accuracy: tuple[float | None, float | None, float | None]
+
+
+def changes_of(rows: Sequence[Mapping[str, Any]]) -> list[Change]:
+    """Take the changes from `looks` of an `audit.json`."""
+    return [
+        Change(row["look"], row["class"], row["read"], *(tuple(row[score][end] for end in ("value", "low", "high")) for score in SCORES))
+        for row in rows
+    ]
 
 
 def in_words(changes: Sequence[Change], *, notable: float) -> str:
@@ -57,33 +66,22 @@ def in_words(changes: Sequence[Change], *, notable: float) -> str:
     )
 
 
-def audit_table(
-    changes: Sequence[Change],
-    scores: Mapping[str, Mapping[str, Any]],
-    *,
-    n_images: int,
-    n_groups: int,
-    notable: float,
-    provenance: Mapping[str, str],
-) -> Table:
+def audit_table(told: Mapping[str, Any], *, notable: float) -> Table:
     """Tabulate the changes of macro AUROC and balanced accuracy.
 
     Args:
-        changes: of every look and class.
-        scores: name -> {value, low, high} of the images as they are.
-        n_images: images audited.
-        n_groups: their patients.
+        told: what `audit.json` holds.
         notable: as in `in_words`.
-        provenance: of the run: data, pixels, epochs, seeds and weights.
     """
-    rows = [("as they are", "", format_value(scores["macro_auroc"]), format_value(scores["balanced_accuracy"]), "")]
-    for each in changes:
+    scores, provenance = told["scores"], told["provenance"]
+    rows = [("as they are", "", *(format_value(scores[name]) for name in SCORES), "")]
+    for each in changes_of(told["looks"]):
         rows.append((each.look, each.label, _signed(*each.auroc), _signed(*each.balanced_accuracy), "read" if each.read else ""))
-    told = ", ".join(f"{name} {provenance[name]}" for name in ("data", "pixels", "epochs", "seeds", "weights") if name in provenance)
+    of_the_run = ", ".join(f"{name} {provenance[name]}" for name in ("data", "pixels", "epochs", "seeds", "weights") if name in provenance)
     note = (
-        f"The run: {told}. {n_images:,} images of {n_groups:,} patients that no model of the run was trained on. One class alone gets the "
-        "look; below the first row: change to the images as they are, 95% interval over patients. read: the macro AUROC falls by "
-        f"{notable:g} or more, beyond chance after Holm's correction."
+        f"The run: {of_the_run}. {told['images']:,} images of {told['patients']:,} patients that no model of the run was trained on. One "
+        "class alone gets the look; below the first row: change to the images as they are, 95% interval over patients. read: the macro "
+        f"AUROC falls by {notable:g} or more, beyond chance after Holm's correction."
     )
     return Table("One class with another look", ("look", "of class", "macro AUROC", "balanced accuracy", ""), tuple(rows), note=note)
 

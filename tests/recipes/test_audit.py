@@ -7,6 +7,7 @@ import pytest
 
 from cxr_keras.data.looks import LOOKS
 from cxr_keras.recipes.audit import audit
+from cxr_keras.recipes.report import report
 from cxr_keras.runs.files import read_json, write_text
 
 SMALL = ("data.image_size=[16, 16]", "data.batch_size=8", "training.phases.all.epochs=1", "evaluation.bootstrap_draws=100",
@@ -26,6 +27,8 @@ def test_a_run_is_audited_on_images_that_its_model_did_not_train_on(cxr, tmp_pat
         (look.name, label) for look in LOOKS for label in ("normal", "pneumonia")
     ]
     assert (tmp_path / "one" / "audit" / "audit.png").stat().st_size and (tmp_path / "one" / "audit" / "summary.md").stat().st_size
+    page = report([tmp_path / "one"], mistakes=0).read_text()
+    assert "Audit of looks." in page and 'alt="One class with another look"' in page and "Not tested yet:" in page
     predictions = pd.read_csv(tmp_path / "one" / "audit" / "predictions.csv")
     assert len(predictions) == told["images"] * (len(LOOKS) + 1)
     own = pd.read_csv(tmp_path / "one" / "split" / "validation_predictions.csv").set_index("image_id")["p_pneumonia"]

@@ -28,6 +28,7 @@ from cxr_keras.recipes.explain_folder import folder_for, new_folder
 from cxr_keras.recipes.explain_images import EVERY_MODEL, choose_images, given_images, held_out_images, with_calls
 from cxr_keras.recipes.explain_maps import columns_to_explain, map_images, method_maker
 from cxr_keras.recipes.explain_montage import montage
+from cxr_keras.recipes.report import report
 
 SETTINGS = (
     "data.image_size=[16, 16]",
@@ -237,7 +238,7 @@ def test_the_check_writes_figures_with_their_chance_levels(run, capsys, monkeypa
     ]
     assert table["hit_rate"].between(0, 1).all() and (table["hit_rate_low"] <= table["hit_rate"]).all()
     output = capsys.readouterr().out
-    assert "chance: another patient's lesion" in output and "cam: maps find the lesion" in output
+    assert "chance: another patient's lesion" in output and "hires_cam: maps find the lesion" in output
     by_image = pd.read_csv(run / "explanations" / "check" / "trust_by_image.csv")
     known = by_image[by_image["weights"] == "trained"].groupby("method")["energy_inside"].count()
     trained = table[table["weights"] == "trained"].set_index("method")
@@ -248,6 +249,9 @@ def test_the_check_writes_figures_with_their_chance_levels(run, capsys, monkeypa
     assert written <= {path.name for path in folder.iterdir()}
     assert {"cam_deletion", "activation_insertion", "occlusion_deletion", "random_insertion"} <= set(pd.read_csv(folder / "curves.csv"))
     assert pd.read_csv(folder / "cascade.csv")["randomised_down_to"].iloc[0] == "logits"
+    page = report([run], mistakes=0).read_text()
+    assert "What the network looks at (PHANTOM)" in page and "Maps of 12 held-out images were checked." in page
+    assert "hires_cam: maps find the lesion" in page and 'alt="Deletion and insertion"' in page and "cxr audit RUN" in page
 
 
 def test_maps_that_say_nothing_are_counted():
@@ -256,7 +260,7 @@ def test_maps_that_say_nothing_are_counted():
     shown = trust_table(table, masks=False, grid=(4, 4))
     assert "3 of 5" in shown.rows[0] and "corner cell 0.36, so with such coarse maps" in shown.note
     verdict = verdict_of(table, pd.DataFrame())
-    assert "grad_cam: nothing speaks for the label's class in 2 of 5 maps" in verdict and "\ncam:" not in verdict
+    assert verdict[1].startswith("grad_cam: nothing speaks for the label's class in 2 of 5 maps") and len(verdict) == 2
 
 
 def test_the_verdict_says_what_random_weights_and_covered_pixels_tell():
@@ -266,10 +270,12 @@ def test_the_verdict_says_what_random_weights_and_covered_pixels_tell():
     curve = better | {"images": 9, "tried": 9, "insertion_difference": 0.0, "insertion_low": -0.1, "insertion_high": 0.1}
     silent = {"method": "none", "images": 0, "tried": 9}
     curves = pd.DataFrame([curve | {"method": "a"}, curve | {"method": "b", "deletion_low": 0.1, "deletion_high": 0.4}, silent])
-    verdict = verdict_of(table, curves).splitlines()
+    verdict = verdict_of(table, curves)
     assert "a: with random weights the maps keep much of their order" in verdict[1] and "in part only" in verdict[2]
     assert verdict[3] == "c: the maps depend on what the network learned (rank correlation without sign 0.10)."
     assert verdict[4:] == ["a: deletion is better than in random order.", "b: deletion is worse than in random order."]
+    same = table.assign(rank_correlation_unsigned=0.1)
+    assert verdict_of(same, pd.DataFrame())[1].startswith("a, b, c: the maps depend on what the network learned (")
     rows = curve_table(curves).rows
     assert rows[0] == ("a", "9 of 9", "0.200", "-0.300 [-0.400, -0.200]", "0.500", "+0.000 [-0.100, +0.100]")
     assert rows[2][1:] == ("0 of 9", "n/a", "n/a", "n/a", "n/a")

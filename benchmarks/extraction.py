@@ -44,13 +44,16 @@ ENGINES = {
 }
 
 
-def replicate(source: Path, target: Path, count: int) -> None:
-    """Write `count` distinct files and their table, round robin over the originals, each with a few bytes of its own behind its end."""
+def replicate(source: Path, target: Path, count: int, *, first: int) -> None:
+    """Write `count` files and their table, round robin over the originals, each with a number of its own, from `first` up, behind its end.
+
+    No two folders have a file in common, or this project would find in its store what it should compute.
+    """
     originals = sorted(path for path in source.rglob("*") if path.suffix.lower() in (".jpeg", ".jpg"))
     target.mkdir()
     rows = ["image_id,path,label,patient_id,group_id,sha256"]
     for number in range(count):
-        contents = originals[number * 7919 % len(originals)].read_bytes() + number.to_bytes(4, "big")
+        contents = originals[number * 7919 % len(originals)].read_bytes() + (first + number).to_bytes(4, "big")
         path = target / f"{number:06d}.jpeg"
         path.write_bytes(contents)
         name = f"{number:06d}"
@@ -103,6 +106,8 @@ def extract_ours(way: str, scratch: Path) -> Callable[[Path], np.ndarray]:
     def extract(folder: Path) -> np.ndarray:
         manifest = pd.read_csv(folder / "manifest.csv", dtype=str)
         store = extract_features(config, manifest, layer="pooled", show_progress=False, model=model)
+        if store.reused:
+            raise SystemExit(f"{store.reused} of {store.wanted} rows were there already, so the rate would be too high")
         return store.read(store.rows_of(manifest))
 
     return extract
@@ -225,8 +230,10 @@ def main() -> None:
         folder = Path(root)
         images = options.images or draw_originals(folder / "phantom")
         print("images:", options.images or "PHANTOM, 1024x1024")
+        first = 0
         for name, count in (("warm", BATCH_SIZE), ("small", options.count // 4), ("large", options.count)):
-            replicate(images, folder / name, count)
+            replicate(images, folder / name, count, first=first)
+            first += count
         results: dict[str, list[dict[str, float]]] = {engine: [] for engine in ENGINES}
         for repetition in range(options.repetitions):
             for engine in ENGINES:

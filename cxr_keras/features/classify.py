@@ -148,12 +148,14 @@ def fit_rows(
         The fitted classifier. The scores of its search are of the value they chose, so they flatter.
 
     Raises:
-        ValueError: faults of labels or groups, too few patients for the inner folds, or no convergence at the best C.
+        ValueError: faults of labels or groups, too few patients for the inner folds, a search that `check_sizes` refuses, or no convergence
+            at the best C.
     """
     rows = np.asarray(training_rows, dtype=np.int64)
     names, patients = np.asarray(labels, dtype=str), np.asarray(groups, dtype=str)
     _check(representation.rows.shape[0], names, patients, rows, settings)
     splits = grouped_splits(names[rows], patients[rows], folds=settings.folds, seed=settings.seed)
+    check_sizes(settings, rows=len(rows), smallest=min(len(training) for training, _ in splits))
     scale = _root_mean_square(representation, rows) if settings.fit.scale == "rms" else 1.0
     found = search(
         _inputs(representation.rows, rows, rows, scale, settings.kind),
@@ -222,6 +224,28 @@ def _inputs(matrix: np.ndarray, rows: np.ndarray, training_rows: np.ndarray, sca
     return chosen
 
 
+def check_sizes(settings: SearchSettings, *, rows: int, smallest: int) -> None:
+    """Refuse a search on too few or too many images.
+
+    Args:
+        settings: of the search.
+        rows: training images.
+        smallest: of them those that the smallest inner fold trains on.
+
+    Raises:
+        ValueError: more neighbours than training images of an inner fold, or more images than products of all pairs can be held of.
+    """
+    if settings.kind.parameter == "n_neighbors" and max(settings.values) > smallest:
+        raise ValueError(
+            f"the grid asks for {max(settings.values):g} neighbours, a fold trains on {smallest} images. Leave out the values above."
+        )
+    if settings.kind.on_products and rows > MOST_ROWS_OF_PRODUCTS:
+        raise ValueError(
+            f"{settings.classifier} holds n² products: {rows} images are above {MOST_ROWS_OF_PRODUCTS}; take a sample "
+            "(data.at_most_per_class) or another classifier."
+        )
+
+
 def _root_mean_square(representation: Representation, rows: np.ndarray) -> float:
     """Root mean square deviation of all entries of `rows` from their column means; the same in both coordinates."""
     chosen = representation.rows[rows]
@@ -239,7 +263,5 @@ def _check(count: int, names: np.ndarray, patients: np.ndarray, rows: np.ndarray
         weights, learnt = settings.fit.class_weight, set(names[rows].tolist())
         if isinstance(weights, Mapping) and set(weights) != learnt:
             faults.append(f"class_weight names {sorted(weights)}, the classes are {sorted(learnt)}")
-    if settings.kind.on_products and len(rows) > MOST_ROWS_OF_PRODUCTS:
-        faults.append(f"{settings.classifier} holds n² products: {len(rows)} images are above {MOST_ROWS_OF_PRODUCTS}; take a sample")
     if faults:
         raise ValueError("classifier on features: " + "; ".join(faults) + ".")

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cxr_keras.features.engines import Forward, describe_engine, open_engine
-from cxr_keras.features.shards import index_is_current, write_index, write_shard
+from cxr_keras.features.shards import INDEX_FILE, index_is_current, write_index, write_shard
 from cxr_keras.features.store import (
     FORMAT,
     FeatureStore,
@@ -108,6 +108,23 @@ def describe_model(model: keras.Model, layer: str, *, engine: str = "keras", pre
     }
 
 
+def check_room(root: str | Path, settings: Mapping[str, Any], manifest: pd.DataFrame) -> None:
+    """Refuse what the disk cannot hold before images are decoded for it; copies are not counted yet.
+
+    Args:
+        root: the folder of all stores.
+        settings: as in `extract_rows`.
+        manifest: the images.
+
+    Raises:
+        ValueError: stored files that are damaged or were made otherwise.
+        OSError: not enough space (`ENOSPC`).
+    """
+    store = open_store(root, settings)
+    originals = np.unique(name_pictures(manifest, np.zeros(len(manifest), np.int64), None))
+    check_disk_space(store.folder, rows=int((store.find(originals) < 0).sum()), dimensions=store.dimensions)
+
+
 def extract_rows(
     model: keras.Model,
     wanted: pd.DataFrame,
@@ -162,6 +179,8 @@ def extract_rows(
                     precision=settings["precision"],
                     batch_size=BATCH_SIZE,
                 )
+                # It would show other rows than it names if a removed shard came back with others and no new index followed.
+                (store.folder / INDEX_FILE).unlink(missing_ok=True)
                 steps = _fill(store, forward, missing, batches_of(missing.index.to_numpy(np.int64)))
                 for _ in track(steps, total=len(missing), description="features") if show_progress else steps:
                     pass

@@ -73,10 +73,15 @@ class Representation:
         return intercept - coefficients @ self.mean
 
 
-def bytes_needed(n_rows: int, n_columns: int, *, block_bytes: int = BLOCK_BYTES) -> int:
-    """Memory that `represent` takes at its peak: four n² float64 with n < d (the products, LAPACK's copies and Z), else one of n × d."""
+def bytes_needed(n_rows: int, n_columns: int, *, on_products: bool = False, block_bytes: int = BLOCK_BYTES) -> int:
+    """Memory at the peak of `represent` or of a search on all of its rows, whichever takes more.
+
+    `represent` holds four n² float64 with n < d (the products, LAPACK's copies and Z), else one of n × d. A search holds its rows and a
+    fold's share of them, as many again at most; `on_products` also their products and a fold's share of those.
+    """
     blocks = 2 * min(block_bytes, 8 * n_rows * n_columns)
-    return blocks + (32 * n_rows**2 if n_rows < n_columns else 8 * n_rows * n_columns)
+    reduction = blocks + (32 * n_rows**2 if n_rows < n_columns else 8 * n_rows * n_columns)
+    return max(reduction, 16 * n_rows * min(n_rows, n_columns) + (16 * n_rows**2 if on_products else 0))
 
 
 def represent(features: FeatureMatrix, *, block_bytes: int = BLOCK_BYTES) -> Representation:

@@ -1,14 +1,16 @@
 """The HDF5 files of a feature store: shards of rows, each written once and whole, and the index that joins them.
 
 A shard holds `features` float32 (n, d) and one value a row of `image_id`, `label`, `group_id`, `sha256`, `copy` and `picture`; what the
-numbers were made with stands in its attributes. Everything carries HDF5's Fletcher-32 checksum, so a flipped bit is an error on
-reading and not another number.
+numbers were made with stands in its attributes. The data carry HDF5's Fletcher-32 checksum, and the file is of the format of HDF5 1.10, in
+which what says where the data lie has checksums too (that of h5py's default has none); rows that are found nowhere read as NaN. So a
+flipped bit is an error on reading and not another number.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,12 @@ COLUMNS = (*TEXT_COLUMNS[:-1], "copy", "picture")
 
 _CHUNK_BYTES = 32 * 1024
 """A chunk is read and checked as a whole, so it is one row, or as many short ones as fit here. Contiguous data would have no checksum."""
+
+_FORMAT = ("v110", "v110")
+"""Lowest and highest version of HDF5 that the files are for: the first with checksums of all metadata."""
+
+# What h5py makes of damage, by where it lies; UnicodeDecodeError and json's are ValueErrors.
+_DAMAGE = (OSError, KeyError, TypeError, ValueError, RuntimeError)
 
 _MEND = "Remove that file; the same command computes its rows again and keeps all others."
 
@@ -69,12 +77,12 @@ def write_shard(
     count, dimensions = len(rows), settings["dimensions"]
     try:
         # No chunk cache: whole chunks are written, so it would only cost memory.
-        with write_atomically(path) as temporary, h5py.File(temporary, "w", rdcc_nbytes=0) as file:
+        with write_atomically(path) as temporary, h5py.File(temporary, "w", rdcc_nbytes=0, libver=_FORMAT) as file:
             _set_attributes(file, settings)
             file.attrs["variation"] = json.dumps(variation, sort_keys=True) if rows["copy"].any() else ""
             _write_columns(file, rows)
             chunk = (min(count, max(1, _CHUNK_BYTES // (4 * dimensions))), dimensions)
-            yield file.create_dataset("features", (count, dimensions), "float32", chunks=chunk, fletcher32=True)
+            yield file.create_dataset("features", (count, dimensions), "float32", chunks=chunk, fletcher32=True, fillvalue=np.nan)
     except OSError as error:
         if error.errno == errno.ENOSPC or "No space left" in str(error):
             raise OSError(
@@ -97,16 +105,16 @@ def read_shard(path: Path, settings: Mapping[str, Any]) -> Shard:
             for name, wanted in _as_attributes(settings).items()
             if (found := _plain(file.attrs.get(name))) != wanted
         ]
-        if differences:
-            raise ValueError(
-                f"{path} holds features that were made otherwise: {'; '.join(differences)}. It came from elsewhere; move it back there "
-                "or remove it."
-            )
         pictures = file["picture"][:]
-        expected = (len(pictures), settings["dimensions"])
-        features = file["features"]
-        if features.shape != expected or features.dtype != np.float32:
-            raise ValueError(f"{path} holds {features.dtype} {features.shape} where float32 {expected} was expected. {_MEND}")
+        shape, kind = file["features"].shape, file["features"].dtype
+    if differences:
+        raise ValueError(
+            f"{path} holds features that were made otherwise: {'; '.join(differences)}. It came from elsewhere; move it back there or "
+            "remove it."
+        )
+    expected = (len(pictures), settings["dimensions"])
+    if shape != expected or kind != np.float32:
+        raise ValueError(f"{path} holds {kind} {shape} where float32 {expected} was expected. {_MEND}")
     return Shard(path, pictures)
 
 
@@ -131,6 +139,8 @@ def read_features(shard: Shard, rows: np.ndarray, out: np.ndarray, places: np.nd
         for start, end in zip(starts, ends, strict=True):
             row, place, length = int(rows[start]), int(places[start]), end - start
             features.read_direct(out, np.s_[row : row + length], np.s_[place : place + length])
+            if np.isnan(out[place : place + length]).any():
+                raise ValueError(f"rows {row} to {row + length - 1} were never written")
 
 
 @contextlib.contextmanager
@@ -141,7 +151,7 @@ def open_checked(path: Path) -> Iterator[h5py.File]:
             yield file
     except PermissionError:
         raise
-    except (OSError, KeyError) as error:
+    except _DAMAGE as error:
         raise ValueError(f"{path} is damaged or cut short ({error}). {_MEND}") from error
 
 
@@ -161,22 +171,27 @@ def write_index(folder: Path, shards: Sequence[Shard], settings: Mapping[str, An
         with open_checked(shard.path) as file:
             for name, parts in columns.items():
                 parts.append(file[name][:])
-    with write_atomically(folder / INDEX_FILE) as temporary, h5py.File(temporary, "w") as file:
+    with write_atomically(folder / INDEX_FILE) as temporary, h5py.File(temporary, "w", libver=_FORMAT) as file:
         _set_attributes(file, settings)
         file.create_virtual_dataset("features", layout, fillvalue=np.nan)
         _write_columns(file, pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()}))
         _write_column(file, "shard", np.array([shard.path.name.encode() for shard in shards]))
+        _write_column(file, "shard_pictures", np.array([_digest(shard) for shard in shards]))
         file.create_dataset("shard_rows", data=np.array(counts, np.int64))
 
 
 def index_is_current(folder: Path, shards: Sequence[Shard]) -> bool:
-    """Whether the index joins just these shards."""
+    """Whether the index joins just these shards, with these pictures."""
     try:
         with h5py.File(folder / INDEX_FILE, "r") as file:
-            names, counts = file["shard"][:], file["shard_rows"][:]
-    except (OSError, KeyError):
+            names, digests = file["shard"][:], file["shard_pictures"][:]
+    except _DAMAGE:
         return False
-    return names.tolist() == [shard.path.name.encode() for shard in shards] and counts.tolist() == [len(shard) for shard in shards]
+    return names.tolist() == [shard.path.name.encode() for shard in shards] and digests.tolist() == [_digest(shard) for shard in shards]
+
+
+def _digest(shard: Shard) -> bytes:
+    return hashlib.sha256(b"\n".join(shard.pictures.tolist())).hexdigest().encode()
 
 
 def _write_columns(file: h5py.File, rows: pd.DataFrame) -> None:

@@ -30,7 +30,7 @@ import pandas as pd
 
 from cxr_keras.features.shards import SHARD_PATTERN, Shard, read_features, read_shard
 
-FORMAT = 1
+FORMAT = 2
 """Part of every key; to be raised when stored features change for the same settings."""
 
 
@@ -111,27 +111,22 @@ class FeatureStore:
             )
         return rows
 
-    def read(self, rows: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    def read(self, rows: np.ndarray) -> np.ndarray:
         """Read rows in any order; rows in ascending order are read fastest.
 
         Args:
             rows: int (n,), of `rows_of`.
-            out: float32 (n, d), C-contiguous, to be filled; None makes a new array.
 
         Returns:
-            float32 (n, d), `out` if given.
+            float32 (n, d), a new array.
 
         Raises:
-            ValueError: a row that does not exist, an `out` of another kind, or a damaged file.
+            ValueError: a row that does not exist, or a damaged file.
         """
         rows = np.asarray(rows, dtype=np.int64)
-        shape = (len(rows), self.dimensions)
         if len(rows) and not (rows.min() >= 0 and rows.max() < len(self)):
             raise ValueError(f"rows lie between {rows.min()} and {rows.max()}; the store has the rows 0 to {len(self) - 1}")
-        if out is None:
-            out = np.empty(shape, np.float32)
-        elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
-            raise ValueError(f"out is {out.dtype} {out.shape}; expected float32 {shape}, C-contiguous")
+        out = np.empty((len(rows), self.dimensions), np.float32)
         order = np.argsort(rows, kind="stable")
         ends = np.searchsorted(rows[order], self.starts)
         for shard, start, first, last in zip(self.shards, self.starts[:-1], ends[:-1], ends[1:], strict=True):
@@ -139,24 +134,6 @@ class FeatureStore:
                 places = order[first:last]
                 read_features(shard, rows[places] - start, out, places)
         return out
-
-    def blocks(self, rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
-        """Read rows block by block, so that no more than one block is in memory.
-
-        Args:
-            rows: int (n,), of `rows_of`.
-            size: rows a block; the last one may be smaller.
-
-        Yields:
-            float32 (size, d), each a new array.
-
-        Raises:
-            ValueError: `size` below 1, or as in `read`.
-        """
-        if size < 1:
-            raise ValueError(f"size is {size}; a block has 1 row or more")
-        for start in range(0, len(rows), size):
-            yield self.read(rows[start : start + size])
 
 
 def name_pictures(manifest: pd.DataFrame, copies: np.ndarray, variation: Mapping[str, Any] | None) -> np.ndarray:
@@ -254,7 +231,7 @@ def check_disk_space(folder: Path, *, rows: int, dimensions: int) -> None:
         OSError: not enough space (`ENOSPC`).
     """
     needed = rows * (4 * dimensions + 512)  # features, and the other columns here and in the index
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(next(place for place in (folder, *folder.absolute().parents) if place.exists())).free
     if needed > free:
         raise OSError(
             errno.ENOSPC,

@@ -12,11 +12,12 @@ import pandas as pd
 from cxr_keras.config.loader import read_config
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.data.manifest import read_manifest
+from cxr_keras.features.classify import check_sizes
 from cxr_keras.features.engines import check_engine
 from cxr_keras.features.inner_folds import grouped_splits
 from cxr_keras.recipes.classifier_files import base_folder, is_prepared, remove_intermediate
 from cxr_keras.recipes.classifier_fold import GRID_FILE, search_settings
-from cxr_keras.recipes.fixed_network import idle_parameters
+from cxr_keras.recipes.fixed_network import check_pooled, idle_parameters
 from cxr_keras.recipes.parts import parts_of
 from cxr_keras.reporting import save_figure
 from cxr_keras.reporting.grid import grid_figure, grid_table
@@ -32,6 +33,7 @@ def check_classifier(config: RunConfig) -> None:
         return
     search_settings(config)
     check_engine(config.classifier.engine, config.training.precision)
+    check_pooled(config)
     if idle := idle_parameters(config, config.classifier.layer):
         raise ValueError(
             f"model.params has {', '.join(idle)}, which belong to the head of {config.model.name}, and the classifier reads the layer "
@@ -159,6 +161,7 @@ def _check_training_part(folder: Path, manifest: pd.DataFrame, config: RunConfig
         raise ValueError(f"classifier.class_weights names {', '.join(sorted(weights))}; the classes are {', '.join(sorted(set(labels)))}.")
     settings = search_settings(config)
     try:
-        grouped_splits(labels, training["group_id"].to_numpy(str), folds=settings.folds, seed=settings.seed)
+        splits = grouped_splits(labels, training["group_id"].to_numpy(str), folds=settings.folds, seed=settings.seed)
+        check_sizes(settings, rows=len(training), smallest=min(len(inner) for inner, _ in splits))
     except ValueError as error:
-        raise ValueError(f"{folder.name}, classifier.folds: {error}") from error
+        raise ValueError(f"{folder.name}, classifier: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from cxr_keras.features.rows import SelectedRows
 from cxr_keras.recipes.classifier_files import BASE_FILE, copy_features, write_representation
 from cxr_keras.recipes.features import extract_features
 from cxr_keras.recipes.fixed_network import build_up_to
-from cxr_keras.recipes.parts import PARTS_FILE
-from cxr_keras.recipes.weights import weights_of_fold
+from cxr_keras.recipes.weights import lineage_of, weights_of_fold
 from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import write_atomically, write_json
+from cxr_keras.runs.memory import free_memory
 
 
 def prepare_base(*, folder: Path, run_directory: str, folds: dict[str, int]) -> None:
@@ -41,11 +40,11 @@ def prepare_base(*, folder: Path, run_directory: str, folds: dict[str, int]) -> 
     weights: str | Path | None = None
     for name, fold in folds.items():
         weights = weights_of_fold(config.model, fold=fold, folder=root / name)
-        if not (isinstance(weights, Path) and (weights.parent / PARTS_FILE).exists()):
+        if not (isinstance(weights, Path) and lineage_of(weights).folds):
             break  # of weights from elsewhere every fold says the same
     model = build_up_to(config, layer=classifier.layer, weights=weights)
     columns = describe_model(model, classifier.layer)["dimensions"]
-    check_memory(len(manifest), columns)
+    check_memory(len(manifest), columns, on_products=classifier.kind == "linear_svm")
     if config.training.save_models:
         with write_atomically(folder / BASE_FILE) as temporary:
             layer_model(model, classifier.layer).save(temporary)
@@ -69,28 +68,23 @@ def prepare_base(*, folder: Path, run_directory: str, folds: dict[str, int]) -> 
     write_json(folder / DONE_FILE, done)
 
 
-def check_memory(images: int, columns: int) -> None:
+def check_memory(images: int, columns: int, *, on_products: bool = False) -> None:
     """Refuse what memory cannot hold before hours of extraction.
 
+    Args:
+        images: of the run.
+        columns: features an image.
+        on_products: whether the classifier holds the inner products of all pairs of training images.
+
     Raises:
-        ValueError: the reduction needs more than the machine has free.
+        ValueError: the reduction, or the search of one fold, needs more than the machine has free.
     """
-    needed, free = bytes_needed(images, columns), free_memory()
+    needed, free = bytes_needed(images, columns, on_products=on_products), free_memory()
     if needed > free:
         raise ValueError(
             f"a classifier on {columns:,} features of {images:,} images needs {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are "
             "free. Take the layer pooled or embedding, fewer images (data.at_most_per_class), or a machine with more memory."
         )
-
-
-def free_memory() -> int:
-    """Bytes that a process could take now without swapping."""
-    information = Path("/proc/meminfo")
-    if information.exists():
-        for line in information.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def load_base(folder: Path) -> keras.Model:

@@ -19,10 +19,11 @@ from cxr_keras.data.examples import Examples, examples_of
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.pipeline import evaluation_dataset
 from cxr_keras.features import FeatureStore
-from cxr_keras.features.extract import BATCH_SIZE, check_layer, describe_model, extract_rows
+from cxr_keras.features.engines import check_engine
+from cxr_keras.features.extract import BATCH_SIZE, check_layer, check_room, describe_model, extract_rows
 from cxr_keras.recipes.batches import augmentation_of, cache_folder, decode_settings, open_cache
 from cxr_keras.recipes.fixed_network import build_up_to, engine_of
-from cxr_keras.recipes.parts import PARTS_FILE
+from cxr_keras.recipes.weights import lineage_of
 from cxr_keras.weights import resolve_weights
 from models_zoo.spec import keyword_defaults
 
@@ -54,12 +55,16 @@ def extract_features(
         see `positions_of`.
 
     Raises:
-        ValueError: an unknown layer, weights that need a fold, images that cannot be read, or stored files that are damaged.
+        ValueError: an unknown layer, an engine that cannot run here, weights that need a fold, images that cannot be read, or stored files
+            that are damaged.
         OSError: not enough space on the disk.
     """
     check_layer(layer)
+    check_engine(engine_of(config), config.training.precision)
     classes = class_order(manifest["label"])
-    model = model or _own_model(config, layer)
+    model = model or build_up_to(config, layer=layer, weights=own_weights(config))
+    settings, root = _settings(config, model, layer), root or cache_folder() / "features"
+    check_room(root, settings, manifest)
     cache = open_cache(manifest, config, show_progress=show_progress)
     originals = examples_of(manifest, cache, classes)
     positions, copies = _pictures(originals, training)
@@ -75,8 +80,8 @@ def extract_features(
         model,
         manifest.iloc[positions].assign(copy=copies),
         batches_of,
-        root=root or cache_folder() / "features",
-        settings=_settings(config, model, layer),
+        root=root,
+        settings=settings,
         variation=_variation(config, augmentation) if copies.any() else None,
         show_progress=show_progress,
     )
@@ -108,20 +113,21 @@ def positions_of(examples: Examples, manifest: Examples) -> np.ndarray:
     return places
 
 
-def _own_model(config: RunConfig, layer: str) -> keras.Model:
-    """Build the config's model as far as it is needed, in its precision.
+def own_weights(config: RunConfig) -> str | Path | None:
+    """Resolve the config's weights where no fold is known that they could be checked for.
 
     Raises:
-        ValueError: the weights depend on the fold, or were trained by a run, whose training images must be kept apart.
+        ValueError: they depend on the fold, or were trained by a run, whose training images must be kept apart.
     """
     name, weights, params = config.model.name, config.model.weights, config.model.params
     path = resolve_weights(weights, architecture=name, parameters=params) if "{fold}" not in (weights or "") else None
-    if "{fold}" in (weights or "") or (isinstance(path, Path) and (path.parent / PARTS_FILE).exists()):
+    if "{fold}" in (weights or "") or (isinstance(path, Path) and lineage_of(path).folds):
         raise ValueError(
-            f"model.weights is {weights}, trained on images that a fold may hold out. Build the model with recipes.fold.build_model, which "
-            "checks that, and give it to extract_features."
+            f"model.weights is {weights}, trained on images that a fold may hold out, and nothing here knows the folds. `cxr cv` and "
+            "`cxr train` check that, and extract the features themselves; from Python give extract_features the model of "
+            "cxr_keras.recipes.fold.build_model."
         )
-    return build_up_to(config, layer=layer, weights=path)
+    return path
 
 
 def _pictures(originals: Examples, training: Sequence[Examples]) -> tuple[np.ndarray, np.ndarray]:

@@ -48,6 +48,17 @@ def build_up_to(config: RunConfig, *, layer: str, weights: str | Path | None) ->
     return model
 
 
+def check_pooled(config: RunConfig) -> None:
+    """Raise ValueError where a classifier wants the layer `pooled` of a network whose head does not begin by pooling."""
+    spec = models_zoo.get_spec(config.model.name)
+    pooling = config.model.params.get("pooling", spec.parameters.get("pooling", "flatten"))  # small networks' heads have no choice
+    if config.classifier and config.classifier.layer == "pooled" and pooling == "flatten":
+        raise ValueError(
+            f"classifier.layer is pooled, and the head of {config.model.name} does not begin by pooling. Take the layer features or "
+            "embedding" + (", or set model.params={pooling: average}." if "pooling" in spec.parameters else ".")
+        )
+
+
 def idle_parameters(config: RunConfig, layer: str) -> list[str]:
     """Parameters of the model section that belong to what comes after `layer`, and so change nothing."""
     spec = models_zoo.get_spec(config.model.name)

@@ -126,9 +126,10 @@ def train_fold(
         "training_seconds": round(sum(row["seconds"] for row in state.history), 1),
         "tracking_failures": trackers.failures,
     }
+    # First, as nobody would come back for it after a kill: a fold that is done is not run again.
+    shutil.rmtree(folder / PRIVATE_STORE, ignore_errors=True)
     write_json(folder / DONE_FILE, done)
     (folder / STATE_FILE).unlink(missing_ok=True)
-    shutil.rmtree(folder / PRIVATE_STORE, ignore_errors=True)
 
 
 def prepare_backend(config: RunConfig, fold: int) -> None:

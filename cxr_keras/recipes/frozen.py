@@ -15,6 +15,7 @@ from cxr_keras.data.examples import Examples, examples_of
 from cxr_keras.data.pipeline import evaluation_dataset
 from cxr_keras.recipes.batches import batch_stream, open_cache
 from cxr_keras.recipes.features import extract_features, positions_of
+from cxr_keras.runs.memory import free_memory
 from cxr_keras.training.fit import FitSettings, TrainingData
 
 PRIVATE_STORE = "features"
@@ -70,6 +71,7 @@ def behind_frozen_base(
     def behind_base(model: keras.Model) -> TrainingData:
         layer = models_zoo.frozen_layer(model)
         shape = model.get_layer(layer).output.shape[1:]
+        _check_memory(len(training) + (0 if validation is None else len(validation)), 4 * int(np.prod(shape)))
         store = extract_features(
             config,
             manifest,
@@ -95,3 +97,18 @@ def behind_frozen_base(
         return TrainingData(batches, steps, evaluation_dataset(*outputs_of(validation), batch_size=config.evaluation.batch_size))
 
     return behind_base
+
+
+def _check_memory(pictures: int, bytes_each: int) -> None:
+    """Refuse what memory cannot hold: the head reads its inputs in another order in every epoch, so they lie in memory.
+
+    Raises:
+        ValueError: they need more than is free.
+    """
+    needed, free = pictures * bytes_each, free_memory()
+    if needed > free:
+        raise ValueError(
+            f"the frozen base's outputs for {pictures:,} pictures need {needed / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free. Set "
+            "training.frozen_base=in_loop to compute them anew in every epoch, or take smaller images, fewer copies or a machine with more "
+            "memory."
+        )

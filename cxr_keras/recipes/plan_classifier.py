@@ -12,13 +12,13 @@ from cxr_keras.features.engines import open_engine
 from cxr_keras.features.extract import BATCH_SIZE, layer_model
 from cxr_keras.features.gram import bytes_needed
 from cxr_keras.recipes.classifier import check_classifier
-from cxr_keras.recipes.classifier_base import free_memory
 from cxr_keras.recipes.classifier_fold import search_settings
 from cxr_keras.recipes.data import manifest_of
 from cxr_keras.recipes.fixed_network import build_up_to
 from cxr_keras.recipes.plan import FLOAT_BYTES, Verb, begin_plan, duration, sizes_of
 from cxr_keras.recipes.weights import check_model
 from cxr_keras.reporting.tables import Table, render_text
+from cxr_keras.runs.memory import free_memory
 from cxr_keras.training.measure import LONG_STEP, STEPS, time_prediction
 
 NOTE = (
@@ -66,7 +66,7 @@ def plan_classifier(config: RunConfig, *, verb: Verb | None = None) -> dict[str,
         "features": columns,
         "fits": fits,
         "parameters": {"trainable": 0, "all": network.count_params()},
-        "memory_bytes": bytes_needed(len(manifest), columns),
+        "memory_bytes": bytes_needed(len(manifest), columns, on_products=settings.kind.on_products),
         "pixel_cache_bytes": sizes.decoded * math.prod(stored_size),
         "feature_store_bytes": bases * sizes.decoded * columns * FLOAT_BYTES,
         "seconds": bases * sizes.decoded * each,
@@ -78,7 +78,7 @@ def plan_classifier(config: RunConfig, *, verb: Verb | None = None) -> dict[str,
         "scored at the end": f"{sizes.validation:,} to choose thresholds, {sizes.test:,} test",
         "network": f"{network.count_params():,} parameters, all fixed; {columns:,} numbers an image",
         "classifier": f"{settings.classifier.replace('_', ' ')}, {fits:,} fits in all",
-        "memory": f"{answer['memory_bytes'] / 1e9:.1f} GB for the reduction, {free_memory() / 1e9:.1f} GB are free",
+        "memory": f"{answer['memory_bytes'] / 1e9:.1f} GB for reduction and search, {free_memory() / 1e9:.1f} GB are free",
         "disk": f"{answer['pixel_cache_bytes'] / 1e6:,.0f} MB pixel cache, {answer['feature_store_bytes'] / 1e6:,.0f} MB features",
         "time": f"at most {duration(answer['seconds'])} of extraction, {1 / each:.1f} images/s; then the grid search",
     }

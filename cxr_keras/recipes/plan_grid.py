@@ -47,27 +47,26 @@ def plan_grid(config: RunConfig, *, models: Sequence[str] = MODELS, strategies: 
             if network is None:  # strategies differ in dropout alone, which has no weights
                 prepare_backend(cell, 0)
                 network = models_zoo.build(name, cell.data.image_size, len(classes), **model_of(cell).params)
-                network.trainable = True
+            for layer in network.layers:  # what the cell before froze; `network.trainable = True` does not reach layers frozen one by one
+                layer.trainable = True
             answer = needs_of(cell, sizes, network, verb="cv")
             print(f"{name}, {strategy}: {answer['parameters']['all']:,} parameters, {answer['model_bytes'] / 1e6:,.0f} MB", flush=True)
             seconds, phases = time_job(cell, sizes, network, timings=timings)
-            network.trainable = True
             answer |= {"seconds_per_job": seconds, "seconds": seconds * answer["jobs"]}
             answers[cell.name] = answer
             steps = ", ".join(f"{phase[0]} {phase[2]} ({phase[3]} timed)" for phase in phases if phase[2])
             disk = f"{answer['model_bytes'] / 1e6:,.0f} MB"
-            rows.append(
-                (name, strategy, f"{answer['parameters']['trainable']:,}", steps, duration(seconds), duration(answer["seconds"]), disk)
-            )
+            trainable = f"{answer['parameters']['trainable']:,}"
+            rows.append((f"{name}, {strategy}", trainable, steps, duration(seconds), duration(answer["seconds"]), disk))
     total = {key: sum(answer[key] for answer in answers.values()) for key in ("seconds", "model_bytes")}
     total |= {"pixel_cache_bytes": max(answer["pixel_cache_bytes"] for answer in answers.values()), "peak_memory_bytes": peak_memory()}
-    rows.append(("all", f"{len(cells)} runs", "", "", "", duration(total["seconds"]), f"{total['model_bytes'] / 1e6:,.0f} MB"))
+    rows.append((f"all {len(cells)} runs", "", "", "", duration(total["seconds"]), f"{total['model_bytes'] / 1e6:,.0f} MB"))
     jobs = next(iter(answers.values()))["jobs"]
     note = (
         f"{jobs} jobs a run, one after another; times are at the most epochs. Besides the models "
         f"{total['pixel_cache_bytes'] / 1e6:,.0f} MB of disk for the pixel cache, shared by all. "
         f"{total['peak_memory_bytes'] / 1e9:.1f} GB of memory at the peak of the steps timed here. {NOTE}"
     )
-    header = ("model", "strategy", "trainable parameters", "a step", "a job", "all jobs", "models")
+    header = ("model, strategy", "trainable parameters", "a step", "a job", "all jobs", "models")
     print(render_text([Table("Plan of the grid", header, tuple(rows), note=note)]), end="")
     return {"cells": answers, **total}

@@ -9,7 +9,7 @@ from cxr_keras.features.extract import check_layer
 from cxr_keras.features.shards import INDEX_FILE
 from cxr_keras.recipes.batches import cache_folder
 from cxr_keras.recipes.data import manifest_of, refuse_or_skip_bad_files
-from cxr_keras.recipes.features import extract_features
+from cxr_keras.recipes.features import extract_features, own_weights
 from cxr_keras.recipes.fixed_network import engine_of
 from cxr_keras.recipes.run import announce_phantom
 from cxr_keras.recipes.weights import check_model
@@ -33,6 +33,7 @@ def store_features(config: RunConfig, *, layer: str | None = None) -> FeatureSto
     check_layer(layer)
     check_model(config.model, image_size=config.data.image_size, folds=range(0))
     check_engine(engine_of(config), config.training.precision)
+    own_weights(config)
     announce_phantom(config)
     manifest = manifest_of(config.data, seed=config.seed_of_splits)
     root = cache_folder() / "features"

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 import models_zoo
+from cxr_keras.config.loader import read_config
 from cxr_keras.config.schema import ModelSection, RunConfig
 from cxr_keras.data.manifest import read_manifest
+from cxr_keras.recipes.classifier_files import BASE_FOLDER
 from cxr_keras.recipes.parts import PARTS_FILE
+from cxr_keras.runs.directory import CONFIG_FILE
 from cxr_keras.training.strategies import get_strategy
 from cxr_keras.weights import resolve_weights
 
@@ -45,12 +49,52 @@ def check_model(model: ModelSection, *, image_size: tuple[int, int], folds: rang
         resolve_weights(value, architecture=model.name, parameters=model.params)
 
 
+class Lineage(NamedTuple):
+    """What a file of weights has been trained on.
+
+    Attributes:
+        folds: folders of the folds, with their `parts.csv`, that trained it: the last first, then that whose weights it began with, and
+            so on.
+        unknown: the file, its own or the first one's, whose training images are not recorded, or None.
+    """
+
+    folds: tuple[Path, ...]
+    unknown: Path | None
+
+
+def lineage_of(path: Path, *, followed: frozenset[Path] = frozenset()) -> Lineage:
+    """Follow weights back to the runs of this package that trained them.
+
+    Args:
+        path: a file; of a fold of a run (`fold-k/model.keras`), or the network that a run of a classifier keeps (`base/model.keras`), which
+            that run did not train.
+        followed: files that were followed on the way here; one that comes again, as its run was trained anew, is taken as unknown.
+    """
+    if path.resolve() in followed:
+        return Lineage((), path)
+    kept = path.parent.name == BASE_FOLDER
+    fold_folder = path.parent.parent if kept else path.parent
+    run = fold_folder if (fold_folder / CONFIG_FILE).exists() else fold_folder.parent
+    trained = () if kept else (fold_folder,)
+    if not kept and not (fold_folder / PARTS_FILE).exists():
+        return Lineage((), path)
+    if not (run / CONFIG_FILE).exists():
+        return Lineage(trained, path if kept else None)
+    began_with = read_config(run / CONFIG_FILE).model.weights
+    if began_with in (None, "imagenet"):
+        return Lineage(trained, None)
+    number = fold_folder.name.removeprefix("fold-")
+    earlier = Path(began_with.replace("{fold}", number if number.isdigit() else "0")).expanduser()
+    before = lineage_of(earlier, followed=followed | {path.resolve()})
+    return Lineage((*trained, *before.folds), before.unknown)
+
+
 def weights_of_fold(model: ModelSection, *, fold: int, folder: Path) -> str | Path | None:
     """Resolve the config's `model.weights` for one fold.
 
-    Weights that a run of this package trained carry their own parts beside them, so their training images are known: none of them may be
-    an image, or belong to a patient, that this fold holds out. A validation part may be that of the earlier run. Of other files
-    the training images are unknown, which is said.
+    Weights that a run of this package trained carry their own parts beside them, so their training images are known, and those of the
+    weights that they began with: none of them may be an image, or belong to a patient, that this fold holds out. A validation part may be
+    that of the earlier run. Of other files the training images are unknown, which is said.
 
     Args:
         model: the config's model section; "{fold}" in its weights stands for the number of the fold.
@@ -67,18 +111,20 @@ def weights_of_fold(model: ModelSection, *, fold: int, folder: Path) -> str | Pa
     path = resolve_weights(value, architecture=model.name, parameters=model.params)
     if not isinstance(path, Path):
         return path
-    if not (path.parent / PARTS_FILE).exists():
-        print(f"weights {path}: the images they were trained on are not recorded beside them", file=sys.stderr)
-        return path
-    # A validation part may choose twice, but what is tested must not have been seen, and what chooses not trained on.
-    for old, new in (({"train", "validation"}, {"test"}), ({"train"}, {"validation"})):
-        seen, held_out = _rows_of_part(path.parent, old), _rows_of_part(folder, new)
-        for column, what in (("sha256", "images"), ("group_id", "patients")):
-            if shared := set(seen[column]) & set(held_out[column]):
-                raise ValueError(
-                    f"{path} was trained on {len(shared)} {what} that fold {fold} holds out, so its scores would be too good. Use weights "
-                    "of a run with the same folds and {fold} in the path, or weights from other images."
-                )
+    lineage = lineage_of(path)
+    if lineage.unknown is not None:
+        print(f"weights {lineage.unknown}: the images they were trained on are not recorded beside them", file=sys.stderr)
+    for trained in lineage.folds:
+        # A validation part may choose twice, but what is tested must not have been seen, and what chooses not trained on.
+        for old, new in (({"train", "validation"}, {"test"}), ({"train"}, {"validation"})):
+            seen, held_out = _rows_of_part(trained, old), _rows_of_part(folder, new)
+            for column, what in (("sha256", "images"), ("group_id", "patients")):
+                if shared := set(seen[column]) & set(held_out[column]):
+                    by = "" if trained == path.parent else f" (in {trained})"
+                    raise ValueError(
+                        f"{path} was trained on {len(shared)} {what} that fold {fold} holds out{by}, so its scores would be too good. Use "
+                        "weights of a run with the same folds and {fold} in the path, or weights from other images."
+                    )
     return path
 
 

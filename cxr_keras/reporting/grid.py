@@ -18,10 +18,10 @@ _PARAMETERS = {"C": "C (inverse penalty)", "n_neighbors": "neighbours"}
 
 
 def grid_table(curves: Mapping[str, pd.DataFrame], chosen: Mapping[str, float], *, parameter: str, choose_by: str) -> Table:
-    """Tabulate the score that chose, a row a value, a column a fold; the chosen value is marked.
+    """Tabulate the score that chose, a row a value, a column a fold; the chosen value is marked, and fits that did not converge.
 
     Args:
-        curves: fold -> mean scores over its inner folds, one row a value.
+        curves: fold -> mean scores over its inner folds, one row a value; `converged` where the classifier has it.
         chosen: fold -> its value.
         parameter: name of the column that holds the values.
         choose_by: name of the column that chose.
@@ -30,12 +30,22 @@ def grid_table(curves: Mapping[str, pd.DataFrame], chosen: Mapping[str, float], 
     for value in curves[next(iter(curves))][parameter]:
         cells = []
         for name, curve in curves.items():
-            score = curve.loc[curve[parameter] == value, choose_by].iloc[0]
-            cells.append(f"{score:.4f}{' *' if value == chosen[name] else ''}")
+            row = curve[curve[parameter] == value].iloc[0]
+            unfinished = _stopped_early(curve)[curve[parameter] == value].any()
+            cells.append(f"{row[choose_by]:.4f}{' *' if value == chosen[name] else ''}{' !' if unfinished else ''}")
         rows.append((f"{value:g}", *cells))
     note = "* chosen. Means over the inner folds of each training part; they chose the value, so they flatter."
+    if any(_stopped_early(curve).any() for curve in curves.values()):
+        note += " ! not converged within the steps allowed, in one inner fold or more: that score is not of the best fit at this value."
     title = f"Grid search: {_PANELS[choose_by].partition(' (')[0]} by {_PARAMETERS[parameter].partition(' (')[0]}"
     return Table(title, (_PARAMETERS[parameter].partition(" (")[0], *curves), tuple(rows), note=note)
+
+
+def _stopped_early(curve: pd.DataFrame) -> pd.Series:
+    """For each row whether a fit did not converge; False where the classifier knows nothing of it."""
+    if "converged" not in curve or curve["converged"].isna().all():
+        return pd.Series(False, index=curve.index)
+    return ~curve["converged"].astype(bool)
 
 
 def grid_figure(
@@ -51,8 +61,8 @@ def grid_figure(
         title: first line of the title.
 
     Returns:
-        The figure: a line a fold, a ring on its chosen value; with one fold the standard deviation over its inner folds as a band. A score
-        that the classifier does not have has no panel.
+        The figure: a line a fold, a ring on its chosen value, a cross where a fit did not converge; with one fold the standard deviation
+        over its inner folds as a band. A score that the classifier does not have has no panel.
     """
     order = [choose_by, *(name for name in _PANELS if name != choose_by)]
     shown = [name for name in order if any(curve[name].notna().any() for curve in curves.values())]
@@ -98,4 +108,7 @@ def _draw(axes: Axes, curve: pd.DataFrame, name: str, best: float, *, parameter:
     )
     at = np.flatnonzero(values == best)
     label = "chosen" if last else None
+    early = _stopped_early(curve).to_numpy()
+    if early.any():
+        axes.plot(values[early], scores[early], "x", color=colour, markersize=7, label="not converged" if last else None)
     axes.plot(values[at], scores[at], "o", color=colour, markersize=10, fillstyle="none", markeredgewidth=1.6, label=label)

@@ -1,4 +1,5 @@
 import os
+import re
 
 import pytest
 
@@ -62,11 +63,16 @@ PARTS = ("split.curves_on_test=false", "cross_validation.validation=0.2")  # the
 def test_the_plan_of_a_grid_has_a_row_a_cell_and_their_total(cxr, tmp_path):
     generate_phantom(tmp_path / "set", patients_per_class=6, image_size=64, labels="binary")
     settings = (f"data.sources=[phantom:{tmp_path / 'set'}]", "model.params={}", "data.image_size=[24, 24]", *PARTS)
-    axes = ("models=mini_vgg,cnn_v2", "strategies=from_scratch,end_to_end")
+    axes = ("models=mini_vgg,mini_resnet", "strategies=from_scratch,end_to_end")
     code, output, errors = cxr("plan", "--grid", "mini_vgg", *settings, *axes)
     assert code == 0, errors
-    assert output.count(" from_scratch ") == 2 and output.count(" end_to_end ") == 2 and "4 runs" in output
-    assert errors.count("timing: cnn_v2, prediction") == 1  # shared by both strategies
+    assert "\nmini_vgg, from_scratch " in output and "\nmini_resnet, end_to_end " in output and "\nall 4 runs " in output
+    assert errors.count("timing: mini_resnet, prediction") == 1  # shared by both strategies
+    axes = ("models=mini_resnet", "strategies=end_to_end,two_stage,two_stage_dropout")
+    code, output, errors = cxr("plan", "--grid", "mini_vgg", *settings, *axes)
+    assert code == 0, errors
+    trained = re.findall(r"^mini_resnet, (\w+) +(\d+,[\d,]+) *$", output, re.MULTILINE)
+    assert len(trained) == 3 and len({count for _, count in trained}) == 1  # what one strategy freezes, the next one trains
     code, _, errors = cxr("plan", "--grid", "mini_vgg", *axes)
     assert code == 2 and "names no images" in errors
 

@@ -62,6 +62,7 @@ def test_the_resolved_config_says_what_has_an_effect_and_loads_again(tmp_path):
         (["classifier.kind=nearest_neighbours", "classifier.grid=null", "classifier.class_weights=balanced"], "no meaning for nearest"),
         (["classifier.kind=linear_svm", "classifier.choose_by=log_loss"], "only decision scores"),
         (["classifier.kind=linear_svm", "classifier.tolerance=0.1"], "tolerance belong to logistic_regression"),
+        (["classifier.class_weights={normal: 0, pneumonia: -1}"], "class_weights has normal: 0, pneumonia: -1; expected numbers above 0"),
         (["classifier.kind=forest"], "classifier.kind"),
         (["classifier.layers=features"], "unknown key 'classifier.layers'. Did you mean 'layer'"),
     ],

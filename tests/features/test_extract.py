@@ -291,7 +291,8 @@ def sample():
 def run(count):
     store = shared.extract(model, shared.table(count), root)
     rows = store.rows_of(shared.table(count))
-    total = sum(float(block.sum()) for block in store.blocks(np.random.default_rng(0).permutation(rows), 64))
+    rows = np.random.default_rng(0).permutation(rows)
+    total = sum(float(store.read(rows[start : start + 64]).sum()) for start in range(0, len(rows), 64))
     assert store.dimensions == 16384 and np.isfinite(total)
 run(64)
 threading.Thread(target=sample, daemon=True).start()

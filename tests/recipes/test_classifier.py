@@ -213,6 +213,8 @@ def test_a_base_for_each_fold_is_used_and_one_that_saw_a_fold_is_refused(run, tm
     run("cv", name="mini_vgg", settings=NETWORK, folder="network")
     plain = "model.params={batch_norm: none}"
     folder = run("cv", "model.weights=network/fold-{fold}/model.keras", "classifier.layer=embedding", plain)
+    with pytest.raises(ValueError, match=r"that fold 1 holds out \(in .*network/fold-0\)"):
+        run("cv", "model.weights=run/fold-0/base/model.keras", "classifier.layer=embedding", plain, folder="chain")
     bases = [read_json(folder / f"fold-{fold}" / "base" / "done.json") for fold in (0, 1)]
     assert bases[0]["settings"]["weights_sha256"] != bases[1]["settings"]["weights_sha256"]
     assert set(evaluate_run(folder, elsewhere)["by_model"]) == {"fold-0", "fold-1"}
@@ -232,17 +234,21 @@ def test_a_base_of_the_same_split_serves_a_split(run):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["classifier.folds=20"], "fold-0, classifier.folds: too few patients for 20 folds"),
+        (["classifier.folds=20"], "fold-0, classifier: too few patients for 20 folds"),
         (["classifier.class_weights={normal: 1.0, sick: 2.0}"], "names normal, sick; the classes are normal, pneumonia"),
         (["model.params={dense_dropout: 0.1}"], "model.params has dense_dropout, which belong to the head of mini_vgg"),
         (["training.strategy=two_stage", "training.keep=best"], "training.strategy .no network is trained.; training.keep"),
-        (["classifier.layer=pooled"], "the model mini_vgg has no layer 'pooled'"),
+        (["classifier.layer=pooled"], "the head of mini_vgg does not begin by pooling. Take the layer features or embedding.$"),
+        (["classifier.layer=pooled", "model.name=vgg16", "data.image_size=[32, 32]"], "or set model.params={pooling: average}"),
+        ([*NEIGHBOURS, "classifier.grid=[1, 500]"], "fold-0, classifier: the grid asks for 500 neighbours, a fold trains on"),
     ],
 )
 def test_what_cannot_be_or_would_change_nothing_is_refused_before_features_are_made(run, tmp_path, settings, message):
     with pytest.raises(ValueError, match=message):
         run("cv", *settings)
-    assert not list(tmp_path.glob("cache/features/*/rows-*"))
+    assert not list(tmp_path.glob("cache/features/*"))
+    if "layer=pooled" in settings[0]:
+        assert not (tmp_path / "run").exists(), "the corrected command begins there"
 
 
 def test_more_images_than_memory_takes_are_refused_before_features_are_made(run, tmp_path, monkeypatch):

@@ -106,7 +106,7 @@ def test_copies_are_those_of_training_and_originals_are_shared(config_of: Callab
     assert len(np.unique(stored, axis=0)) == len(part)
 
 
-def test_copies_of_each_epoch_and_strange_examples_are_refused(config_of: Callable[..., RunConfig], manifest: pd.DataFrame) -> None:
+def test_strange_examples_and_layers_are_refused(config_of: Callable[..., RunConfig], manifest: pd.DataFrame) -> None:
     config = config_of(*COPIES)
     classes = class_order(manifest["label"])
     cache = open_cache(manifest, config, show_progress=False)

@@ -1,13 +1,15 @@
+import shutil
+
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 import models_zoo
-from cxr_keras.config.loader import load_config, shipped_configs
+from cxr_keras.config.loader import load_config, shipped_configs, to_yaml
 from cxr_keras.config.schema import ModelSection
 from cxr_keras.data.manifest import write_manifest
-from cxr_keras.recipes.weights import check_model, model_of, weights_of_fold
+from cxr_keras.recipes.weights import check_model, lineage_of, model_of, weights_of_fold
 
 
 def run_directory(folder, parts, *, model=False):
@@ -21,11 +23,11 @@ def run_directory(folder, parts, *, model=False):
             "group_id": image[0],
             "source": "test",
             "split": "",
-            "sha256": f"{number:064x}",
+            "sha256": image.encode().hex().zfill(64),
             "width": 10,
             "height": 10,
         }
-        for number, image in enumerate(sorted(parts))
+        for image in sorted(parts)
     ]
     write_manifest(pd.DataFrame(rows), folder / "manifest.csv")
     fold = folder / "fold-0"
@@ -70,6 +72,30 @@ def test_a_validation_part_may_choose_twice_but_not_be_trained_on(tmp_path, new)
         return
     with pytest.raises(ValueError, match="1 images that fold 0 holds out"):
         weights_of_fold(section, fold=0, folder=fold)
+
+
+def test_weights_are_followed_back_to_what_they_began_with(tmp_path, capsys):
+    for name in ("first", "second", "classifier", "new"):
+        (tmp_path / name).mkdir()
+    first = run_directory(tmp_path / "first", {"a1": "train", "b1": "train", "c1": "test"}, model=True)
+    second = run_directory(tmp_path / "second", {"b1": "train", "c1": "test"}, model=True)
+    kept = run_directory(tmp_path / "classifier", {"b1": "train", "c1": "test"}) / "base" / "model.keras"
+    kept.parent.mkdir()
+    (second / "model.keras").rename(kept)
+    (first / "model.keras").rename(second / "model.keras")
+    for run, weights in (("first", None), ("second", tmp_path / "first/fold-{fold}/model.keras"), ("classifier", second / "model.keras")):
+        config = load_config("mini_vgg", [] if weights is None else [f"model.weights={weights}"])
+        (tmp_path / run / "config.yaml").write_text(to_yaml(config))
+    (first / "model.keras").touch()
+    fold = run_directory(tmp_path / "new", {"a1": "test", "b1": "train", "c1": "train"})
+    for path in (second / "model.keras", kept):
+        assert lineage_of(path).folds[-1] == first and lineage_of(path).unknown is None
+        with pytest.raises(ValueError, match=r"1 images that fold 0 holds out \(in .*first/fold-0\)"):
+            weights_of_fold(ModelSection(name="mini_vgg", weights=str(path)), fold=0, folder=fold)
+    shutil.rmtree(tmp_path / "first")
+    assert lineage_of(kept) == ((second,), tmp_path / "first" / "fold-0" / "model.keras")
+    weights_of_fold(ModelSection(name="mini_vgg", weights=str(kept)), fold=0, folder=fold)
+    assert "first/fold-0/model.keras: the images they were trained on are not recorded" in capsys.readouterr().err
 
 
 def test_unrecorded_weights_are_named(tmp_path, capsys):

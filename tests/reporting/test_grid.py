@@ -27,6 +27,15 @@ def test_the_table_marks_what_each_fold_chose():
     assert "they flatter" in table.note
 
 
+def test_fits_that_did_not_converge_are_marked():
+    unfinished = curve(1.0).assign(converged=[True, True, False])
+    asked = {"parameter": "C", "choose_by": "log_loss"}
+    table = grid_table({"fold-0": unfinished, "fold-1": curve(1.0)}, {"fold-0": 1.0, "fold-1": 1.0}, **asked)
+    assert table.rows[2] == ("10", "0.4000 !", "0.4000") and "! not converged" in table.note
+    figure = grid_figure({"split": unfinished}, {"split": 1.0}, **asked)
+    assert [line.get_xdata().tolist() for line in figure.axes[0].get_lines() if line.get_marker() == "x"] == [[10.0]]
+
+
 def test_the_figure_has_a_line_a_fold_and_a_ring_on_what_was_chosen():
     figure = grid_figure({"fold-0": curve(1.0), "fold-1": curve(10.0)}, {"fold-0": 1.0, "fold-1": 10.0}, parameter="C", choose_by="auroc")
     first, second = figure.axes

@@ -157,7 +157,7 @@ def name_pictures(manifest: pd.DataFrame, copies: np.ndarray, variation: Mapping
         raise ValueError(f"there are {len(copies)} numbers of copies for {len(manifest)} images; expected one for each")
     if np.any(copies) and variation is None:
         raise ValueError("augmented copies are asked for, but no variation says how they differ from the originals")
-    names = manifest["sha256"].to_numpy(str).astype("S64")
+    names = manifest["sha256"].to_numpy().astype("S64")
     varied = np.flatnonzero(copies)
     recipe = json.dumps(variation, sort_keys=True)
     image_ids = manifest["image_id"].iloc[varied]

@@ -162,7 +162,7 @@ def test_expansion_reaches_its_goal(to: str | float, expected: int) -> None:
 
 
 def test_examples_of_a_manifest() -> None:
-    cache = PixelCache(images=IMAGES, digests=np.array([f"{row:02d}" for row in range(N)]), key="k", reused=True)
+    cache = PixelCache(images=IMAGES, digests=np.array([f"{row:02d}".encode() for row in range(N)]), key="k", reused=True)
     manifest = pd.DataFrame({"image_id": ["b", "a"], "label": ["viral", "normal"], "sha256": ["07", "02"]})
     examples = examples_of(manifest, cache, ("normal", "viral"))
     assert examples.rows.tolist() == [7, 2] and examples.targets.tolist() == [[0, 1], [1, 0]]

@@ -192,8 +192,9 @@ def test_a_kill_ends_in_the_same_predictions(run, cxr, tmp_path, monkeypatch, ca
 @pytest.mark.slow
 def test_folds_at_a_time_wait_for_what_they_share(run, cxr, tmp_path):
     one = run("cv", folder="one")
-    code, _, errors = cxr("cv", "vgg16_features", "--jobs", "2", "--run", "two", settings=CLASSIFIER)
-    assert code == 0, errors
+    process = cxr("cv", "vgg16_features", "--jobs", "2", "--run", "two", settings=CLASSIFIER, start=True)  # `run` took its jobs here
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
     assert (tmp_path / "two" / "predictions.csv").read_bytes() == (one / "predictions.csv").read_bytes()
 
 

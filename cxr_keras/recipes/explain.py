@@ -76,11 +76,19 @@ def explain(
     name = "-".join([method, *(part for part in (layer, class_name, point, which if which != "any" else None) if part)])
     name += "-all" if every else "-given" if images else ""
     folder = folder_for(run, Path(out) if out else None, name=name, overwrite=overwrite)
+
+    def takes_all(table: pd.DataFrame) -> bool:
+        return every or (bool(images) and bool((table["label"] == "").all()))
+
+    def draw(table: pd.DataFrame) -> pd.DataFrame:
+        size = len(table) if takes_all(table) else sample
+        return choose_images(table, sample=size, per_class=per_class, which=which, seed=seed)
+
     if images:
-        chosen = given_images(run, [Path(path) for path in images], point=point)
-    take_all = every or (bool(images) and (chosen.table["label"] == "").all())
-    size = len(chosen.table) if take_all else sample
-    chosen = chosen.with_table(choose_images(chosen.table, sample=size, per_class=per_class, which=which, seed=seed))
+        # Whether a prediction is right is known only afterwards; else nothing is predicted that is not shown.
+        chosen = given_images(run, [Path(path) for path in images], point=point, draw=draw if which == "any" else None)
+    take_all = takes_all(chosen.table)
+    chosen = chosen.with_table(draw(chosen.table))
     columns = columns_to_explain(chosen.table, chosen.classes, class_name=class_name)
     announce_phantom(chosen.config, chosen.table)
     settings: dict[str, Any] = {

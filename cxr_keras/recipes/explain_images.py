@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,9 @@ def held_out_images(run: Path, *, point: str | None = None) -> Explained:
     return found.with_table(with_calls(table, classes, point=find_point(run, point, classes)))
 
 
-def given_images(run: Path, images: Sequence[Path], *, point: str | None = None) -> Explained:
+def given_images(
+    run: Path, images: Sequence[Path], *, point: str | None = None, draw: Callable[[pd.DataFrame], pd.DataFrame] | None = None
+) -> Explained:
     """Take images that the user names: a manifest, or files, whose labels are unknown.
 
     Images of the run itself get the model that did not train on them; images from elsewhere the mean over all models.
@@ -88,6 +90,7 @@ def given_images(run: Path, images: Sequence[Path], *, point: str | None = None)
         run: a finished run with its models.
         images: one CSV made by `cxr data build`, or JPEG, PNG and DICOM files.
         point: as in `held_out_images`.
+        draw: takes those of the images that are wanted, from a table without predictions; only they are predicted. None takes all.
 
     Raises:
         ValueError: files that are missing, damaged or have one name, other classes, or images that a model of the run was trained on.
@@ -106,6 +109,9 @@ def given_images(run: Path, images: Sequence[Path], *, point: str | None = None)
             f"({', '.join(table.loc[seen, 'image_id'].head(3))}). A map of an image that the model has learned by heart says little; leave "
             "them out."
         )
+    if draw is not None:
+        table = draw(table)
+        is_own = table["sha256"].isin(held_out.index)
     columns = ["model", "fold", *probability_columns(own.classes)]
     mine = table[is_own].reset_index(drop=True)
     mine[columns] = held_out.loc[mine["sha256"], columns].to_numpy()

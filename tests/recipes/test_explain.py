@@ -125,6 +125,8 @@ def test_images_from_elsewhere_get_the_mean_of_the_models_and_own_ones_their_fol
     stranger = tmp_path / "stranger.png"
     cv2.imwrite(str(stranger), np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
     found = given_images(run, [Path(path), stranger]).table.set_index("image_id")
+    drawn = given_images(run, [Path(path), stranger], draw=lambda table: table[table["image_id"] == "stranger"]).table
+    assert drawn["image_id"].tolist() == ["stranger"] and drawn["probability"].item() == found.loc["stranger", "probability"]
     assert found.loc[Path(path).stem, "model"] == f"fold-{own['fold']}" and found.loc["stranger", "model"] == EVERY_MODEL
     table = explain(run, images=[stranger], class_name="pneumonia")
     assert table["label"].tolist() == [""] and (run / "explanations" / "hires_cam-pneumonia-given" / table["picture"][0]).is_file()

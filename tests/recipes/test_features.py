@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -115,6 +118,20 @@ def test_strange_examples_and_layers_are_refused(config_of: Callable[..., RunCon
         positions_of(everything.take(np.arange(10)), everything.take(np.arange(2, 20)))
     with pytest.raises(ValueError, match="expected one of features, pooled, embedding"):
         extract_features(config, manifest, layer="logits", show_progress=False)
+
+
+def test_a_full_disk_and_a_missing_engine_are_told_before_images_are_decoded(
+    config_of: Callable[..., RunConfig], manifest: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    config = config_of()
+    other = load_config("vgg16_features", ["model.weights=null", "classifier.engine=openvino"])
+    with pytest.raises(ValueError, match="openvino needs OpenVINO. Install it with"):
+        extract_features(other, manifest, layer="features", show_progress=False)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(OSError, match="the features need .* GB and 0.00 GB are free"):
+        extract_features(config, manifest, layer="features", show_progress=False)
+    assert not list(tmp_path.rglob("pixels.npy"))
 
 
 def test_weights_that_saw_some_images_need_the_model_of_a_fold(

@@ -14,6 +14,7 @@ import pytest
 
 import models_zoo
 from cxr_keras.config.loader import load_config
+from cxr_keras.recipes import frozen
 from cxr_keras.recipes.frozen import check_frozen_base
 
 WIDTHS = [4, 8]
@@ -106,6 +107,13 @@ def test_pictures_that_change_and_stored_outputs_exclude_each_other(override, me
     assert "training.frozen_base=in_loop" in str(caught.value)
     load_config("mini_vgg", [*given, "training.frozen_base=in_loop"])
     load_config("mini_vgg", [*given, "training.phases={head: {epochs: 0}}"])  # no phase with a frozen base is left
+
+
+def test_outputs_that_memory_cannot_hold_are_refused(monkeypatch):
+    monkeypatch.setattr(frozen, "free_memory", lambda: 4_000_000)
+    frozen._check_memory(1000, 4000)
+    with pytest.raises(ValueError, match="for 1,001 pictures need .* Set training.frozen_base=in_loop"):
+        frozen._check_memory(1001, 4000)
 
 
 def test_a_base_that_draws_at_random_is_refused_before_any_image_is_read(cxr, tmp_path):

@@ -1,9 +1,9 @@
 """Every picture is decoded once: a memory map of grey pixels shared by all folds, epochs and runs.
 
 A cache is a folder named after what is in it, `<cache_dir>/<key>/`, with `pixels.npy` (uint8, n × height × width × 1, rows in the
-order of the sorted SHA-256 of the files) and `contents.json`. The key is the hash of those SHA-256 and the decode settings, so a
-cache is never out of date. It is built in `<key>.partial/` and published by rename. A build that was stopped is continued, and
-pictures that another cache of the same settings holds are copied from there.
+order of the sorted SHA-256 of the files), these as `digests.npy`, and the settings as `contents.json`. The key is the hash of those
+SHA-256 and the decode settings, so a cache is never out of date. It is built in `<key>.partial/` and published by rename. A build that
+was stopped is continued, and pictures that another cache of the same settings holds are copied from there.
 
 Two processes that need the same cache at once: the second waits for the first through `fcntl.flock` and then opens its result.
 The kernel drops such a lock with the process, so a kill leaves none behind; that is why no lock *file* is used as a sign.
@@ -22,6 +22,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -30,9 +31,10 @@ from cxr_keras.data.decode_files import decode_files
 from cxr_keras.data.parallel import default_workers
 from cxr_keras.pixels.decode import DecodeSettings
 from cxr_keras.progress import track
-from cxr_keras.runs.files import read_json, write_json
+from cxr_keras.runs.files import write_atomically, write_json
 
 _PIXELS = "pixels.npy"
+_DIGESTS = "digests.npy"
 _CONTENTS = "contents.json"
 _DONE = "done.npy"
 
@@ -137,8 +139,10 @@ def open_pixel_cache(
 
 def _cache_key(digests: np.ndarray, settings: DecodeSettings) -> str:
     """Hash settings and contents; the settings come first, so that caches which can share pictures share a prefix."""
-    content = hashlib.sha256(b"\n".join(digests)).hexdigest()
-    return f"{_settings_key(settings)}-{content[:24]}"
+    content = hashlib.sha256()
+    for number, digest in enumerate(digests):  # joining them all would take more memory than they do
+        content.update(b"\n" + digest if number else digest)
+    return f"{_settings_key(settings)}-{content.hexdigest()[:24]}"
 
 
 def _settings_key(settings: DecodeSettings) -> str:
@@ -148,16 +152,25 @@ def _settings_key(settings: DecodeSettings) -> str:
 def _open_published(folder: Path, digests: np.ndarray, settings: DecodeSettings, *, reused: bool) -> PixelCache:
     """Map the pixels of a finished cache; a wrong size means that somebody touched it."""
     expected = (len(digests), settings.height, settings.width, 1)
-    try:
-        images = np.load(folder / _PIXELS, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the pixel cache {folder} is damaged ({error}); remove that folder and start again") from error
+    images = _load(folder / _PIXELS, mmap_mode="r")
     if images.shape != expected or images.dtype != np.uint8:
         raise ValueError(
             f"the pixel cache {folder} holds {images.dtype} {images.shape} where uint8 {expected} was expected; "
             "remove that folder and start again"
         )
     return PixelCache(images=images, digests=digests, key=folder.name, reused=reused)
+
+
+def _load(path: Path, *, mmap_mode: Literal["r"] | None = None) -> np.ndarray:
+    """Read or map an array of a finished cache.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        return np.load(path, mmap_mode=mmap_mode)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"the pixel cache {path.parent} is damaged ({error}); remove that folder and start again") from error
 
 
 @contextlib.contextmanager
@@ -204,7 +217,9 @@ def _build(folder: Path, files: pd.DataFrame, settings: DecodeSettings, *, worke
             f"{len(faults)} of {len(files)} images could not be read:\n  {shown}{more}\nMend them or build the manifest "
             "again; the same command then continues, what is decoded already is kept."
         )
-    write_json(folder / _CONTENTS, {"settings": settings.as_dict(), "sha256": [digest.decode() for digest in digests.tolist()]})
+    with write_atomically(folder / _DIGESTS) as temporary:
+        np.save(temporary, digests)
+    write_json(folder / _CONTENTS, {"settings": settings.as_dict()})
 
 
 def _open_partial(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap, np.memmap]:
@@ -244,15 +259,15 @@ def _allocate(path: Path, shape: tuple[int, ...]) -> None:
 
 def _copy_known(folder: Path, digests: np.ndarray, settings: DecodeSettings, images: np.memmap, done: np.memmap) -> None:
     """Take over pictures from finished caches of the same settings."""
-    for contents in sorted(folder.parent.glob(f"{_settings_key(settings)}-*/{_CONTENTS}")):
-        if contents.parent == folder:
+    for path in sorted(folder.parent.glob(f"{_settings_key(settings)}-*/{_DIGESTS}")):
+        if path.parent == folder:
             continue
-        known = np.array(read_json(contents)["sha256"], dtype="S64")
+        known = _load(path)
         _, ours, theirs = np.intersect1d(digests, known, assume_unique=True, return_indices=True)
         wanted = done[ours] == 0
         if not wanted.any():
             continue
-        source = _open_published(contents.parent, known, settings, reused=True).images
+        source = _open_published(path.parent, known, settings, reused=True).images
         pairs = zip(ours[wanted].tolist(), theirs[wanted].tolist(), strict=True)
         while block := list(itertools.islice(pairs, _ROWS_PER_FLUSH)):
             for row, other in block:

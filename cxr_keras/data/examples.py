@@ -71,7 +71,7 @@ def examples_of(manifest: pd.DataFrame, cache: PixelCache, classes: Sequence[str
     return Examples(
         rows=cache.rows_of(manifest),
         copies=np.zeros(len(manifest), np.int64),
-        keys=np.array([_key_of(image_id) for image_id in manifest["image_id"]], dtype=np.int64),
+        keys=np.fromiter(map(_key_of, manifest["image_id"]), np.int64, count=len(manifest)),
         targets=np.eye(len(classes), dtype=np.float32)[columns],
     )
 

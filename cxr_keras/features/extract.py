@@ -159,18 +159,17 @@ def extract_rows(
     """
     if not len(wanted):
         raise ValueError("there are no images, so there are no features to extract")
-    wanted = wanted.reset_index(drop=True).assign(picture=name_pictures(wanted, wanted["copy"].to_numpy(), variation))
+    pictures = name_pictures(wanted, wanted["copy"].to_numpy(), variation)
     # The same order for the same pictures, whatever the order of the manifest: originals first, as they are what runs share.
-    order = np.lexsort((wanted["picture"].to_numpy("S64"), wanted["copy"].to_numpy()))
-    unique = wanted.iloc[order].drop_duplicates("picture")
-    pictures = unique["picture"].to_numpy("S64")
+    order = np.lexsort((pictures, wanted["copy"].to_numpy()))
+    order = order[np.append(True, pictures[order[1:]] != pictures[order[:-1]])]
     store = open_store(root, settings, variation=variation)
-    found = store.find(pictures) >= 0
+    found = store.find(pictures[order]) >= 0
     if not found.all():
         with hold_store(store.folder, show_progress=show_progress):
             store = open_store(root, settings, variation=variation)
-            found = store.find(pictures) >= 0
-            missing = unique[~found]
+            found = store.find(pictures[order]) >= 0
+            missing = order[~found]
             check_disk_space(store.folder, rows=len(missing), dimensions=store.dimensions)
             if len(missing):
                 forward = open_engine(
@@ -181,7 +180,8 @@ def extract_rows(
                 )
                 # It would show other rows than it names if a removed shard came back with others and no new index followed.
                 (store.folder / INDEX_FILE).unlink(missing_ok=True)
-                steps = _fill(store, forward, missing, batches_of(missing.index.to_numpy(np.int64)))
+                rows = (wanted.iloc[places].assign(picture=pictures[places]) for places in _shards(missing, store.dimensions))
+                steps = _fill(store, forward, rows, batches_of(missing))
                 for _ in track(steps, total=len(missing), description="features") if show_progress else steps:
                     pass
             store = open_store(root, settings, variation=variation)
@@ -191,17 +191,19 @@ def extract_rows(
         with hold_store(store.folder, wait=False) as held:
             if held:
                 write_index(store.folder, open_store(root, settings).shards, settings)
-    return with_counts(store, reused=int(found.sum()), wanted=len(unique))
+    return with_counts(store, reused=int(found.sum()), wanted=len(order))
 
 
-def _fill(store: FeatureStore, forward: Forward, missing: pd.DataFrame, batches: Iterable[Any]) -> Iterator[None]:
+def _shards(places: np.ndarray, dimensions: int) -> Iterator[np.ndarray]:
+    """Cut pictures into those of each shard: whole batches, so that a continued extraction forms the same batches as an unbroken one."""
+    count = max(1, min(_SHARD_ROWS, _SHARD_BYTES // (4 * dimensions)) // BATCH_SIZE) * BATCH_SIZE
+    return (places[first : first + count] for first in range(0, len(places), count))
+
+
+def _fill(store: FeatureStore, forward: Forward, shards: Iterable[pd.DataFrame], batches: Iterable[Any]) -> Iterator[None]:
     """Compute and write shard after shard, yielding once an image."""
-    row_bytes = 4 * store.dimensions
-    # Whole batches, so that a continued extraction forms the same batches as an unbroken one.
-    rows_per_shard = max(1, min(_SHARD_ROWS, _SHARD_BYTES // row_bytes) // BATCH_SIZE) * BATCH_SIZE
     paths, source = free_shard_paths(store.folder), iter(batches)
-    for first in range(0, len(missing), rows_per_shard):
-        rows = missing.iloc[first : first + rows_per_shard]
+    for rows in shards:
         with write_shard(next(paths), rows, settings=store.settings, variation=store.variation) as features:
             for start in range(0, len(rows), BATCH_SIZE):
                 image_ids = rows["image_id"].iloc[start : start + BATCH_SIZE]

@@ -205,7 +205,7 @@ def _write_columns(file: h5py.File, rows: pd.DataFrame) -> None:
 def _write_column(file: h5py.File, name: str, values: np.ndarray) -> None:
     """Write numbers, or UTF-8 texts, padded to the longest: texts of free length lie outside what the checksum covers."""
     kind = h5py.string_dtype("utf-8", values.dtype.itemsize) if values.dtype.kind == "S" else values.dtype
-    file.create_dataset(name, data=values.astype(kind), chunks=values.shape, fletcher32=True)
+    file.create_dataset(name, data=values.view(kind), chunks=values.shape, fletcher32=True)
 
 
 def _set_attributes(file: h5py.File, settings: Mapping[str, Any]) -> None:

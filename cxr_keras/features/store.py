@@ -44,8 +44,8 @@ class FeatureStore:
         variation: how augmented copies are made, or None where only originals are looked up.
         shards: the files in the order of the rows.
         starts: int64 (shards + 1,), the first row of each shard, and the number of all rows.
-        pictures: bytes (n,), the pictures in ascending order, and
-        rows: int64 (n,), the row of each.
+        pictures: bytes (n,), what each row shows, of which the shards' are views.
+        ascending: int64 (n,), the rows by ascending picture.
         reused: how many of the rows that the last extraction wanted were there already.
         wanted: how many rows that were.
     """
@@ -56,7 +56,7 @@ class FeatureStore:
     shards: tuple[Shard, ...]
     starts: np.ndarray
     pictures: np.ndarray
-    rows: np.ndarray
+    ascending: np.ndarray
     reused: int = 0
     wanted: int = 0
 
@@ -84,8 +84,9 @@ class FeatureStore:
         """
         if not len(self):
             return np.full(len(pictures), -1, np.int64)
-        places = np.minimum(np.searchsorted(self.pictures, pictures), len(self.pictures) - 1)
-        return np.where(self.pictures[places] == pictures, self.rows[places], -1)
+        places = np.searchsorted(self.pictures, pictures, sorter=self.ascending)
+        rows = self.ascending[np.minimum(places, len(self) - 1)]
+        return np.where(self.pictures[rows] == pictures, rows, -1)
 
     def rows_of(self, manifest: pd.DataFrame, copies: np.ndarray | None = None) -> np.ndarray:
         """Find the row of each image.
@@ -196,16 +197,17 @@ def open_store(root: str | Path, settings: Mapping[str, Any], *, variation: Mapp
             faults.append(str(error))
     if faults:
         raise ValueError("\n".join(faults))
-    names = np.concatenate([np.zeros(0, "S64"), *(shard.pictures for shard in shards)])
-    pictures, rows = np.unique(names, return_index=True)
+    starts = np.cumsum([0, *map(len, shards)])
+    pictures = np.concatenate([np.zeros(0, "S64"), *(shard.pictures for shard in shards)])
+    views = np.split(pictures, starts[1:-1]) if shards else []
     return FeatureStore(
         folder=folder,
         settings=dict(settings),
         variation=variation,
-        shards=tuple(shards),
-        starts=np.cumsum([0, *map(len, shards)]),
+        shards=tuple(replace(shard, pictures=view) for shard, view in zip(shards, views, strict=True)),
+        starts=starts,
         pictures=pictures,
-        rows=rows.astype(np.int64),
+        ascending=np.argsort(pictures, kind="stable"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -65,15 +66,16 @@ def require_origin(data: DataSection) -> None:
         )
 
 
-def refuse_or_skip_bad_files(manifest: pd.DataFrame, *, policy: str, folder: Path) -> pd.DataFrame:
-    """Open every file before training and deal with those that are no usable images.
+def refuse_or_skip_bad_files(manifest: pd.DataFrame, *, policy: str, folder: Path, once: bool = False) -> pd.DataFrame:
+    """Open every file before slow work and deal with those that are no usable images.
 
-    The check's result is kept as `bad_files.csv` in the run directory, so a run that has begun does not check again.
+    The check's result is kept as `bad_files.csv` in the folder, so a run that has begun does not check again.
 
     Args:
         manifest: all images.
         policy: "refuse" or "skip", the config's `data.on_bad_files`.
-        folder: the run directory.
+        folder: the run directory, or `folder_of_check`.
+        once: whether files that were all good in an earlier check in `folder` are not opened again; bad ones may have been mended.
 
     Returns:
         The manifest without bad files.
@@ -82,9 +84,8 @@ def refuse_or_skip_bad_files(manifest: pd.DataFrame, *, policy: str, folder: Pat
         ValueError: there are bad files and the policy is "refuse".
     """
     listing = folder / BAD_FILES
-    if listing.exists() and (folder / IDENTITY_FILE).exists():
-        bad = pd.read_csv(listing, dtype=str, keep_default_na=False)
-    else:
+    bad = pd.read_csv(listing, dtype=str, keep_default_na=False) if listing.exists() else None
+    if bad is None or not ((folder / IDENTITY_FILE).exists() or (once and bad.empty)):
         bad = check_images(manifest)
         write_csv(listing, bad)
     if bad.empty:
@@ -97,6 +98,14 @@ def refuse_or_skip_bad_files(manifest: pd.DataFrame, *, policy: str, folder: Pat
         )
     print(f"bad files: {len(bad)} of {len(manifest)} images skipped, listed in {listing}", file=sys.stderr)
     return manifest[~manifest["image_id"].isin(bad["image_id"])].reset_index(drop=True)
+
+
+def folder_of_check(manifest: pd.DataFrame, root: Path) -> Path:
+    """Give the folder of the check of just these files, for which there is no run directory."""
+    digest = hashlib.sha256()
+    for row in manifest[["image_id", "path", "sha256"]].itertuples(index=False, name=None):
+        digest.update("\n".join((*row, "")).encode())
+    return root / digest.hexdigest()[:24]
 
 
 def _draw_missing_phantoms(data: DataSection) -> None:

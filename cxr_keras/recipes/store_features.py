@@ -8,7 +8,7 @@ from cxr_keras.features.engines import check_engine
 from cxr_keras.features.extract import check_layer
 from cxr_keras.features.shards import INDEX_FILE
 from cxr_keras.recipes.batches import cache_folder
-from cxr_keras.recipes.data import manifest_of, refuse_or_skip_bad_files
+from cxr_keras.recipes.data import folder_of_check, manifest_of, refuse_or_skip_bad_files
 from cxr_keras.recipes.features import extract_features, own_weights
 from cxr_keras.recipes.fixed_network import engine_of
 from cxr_keras.recipes.run import announce_phantom
@@ -36,8 +36,8 @@ def store_features(config: RunConfig, *, layer: str | None = None) -> FeatureSto
     own_weights(config)
     announce_phantom(config)
     manifest = manifest_of(config.data, seed=config.seed_of_splits)
-    root = cache_folder() / "features"
-    manifest = refuse_or_skip_bad_files(manifest, policy=config.data.on_bad_files, folder=root)
+    folder = folder_of_check(manifest, cache_folder() / "checked")
+    manifest = refuse_or_skip_bad_files(manifest, policy=config.data.on_bad_files, folder=folder, once=True)
     store = extract_features(config, manifest, layer=layer, show_progress=True)
     rows, columns = store.shape
     print(f"{rows:,} rows of {columns:,} numbers (float32, {rows * columns * 4 / 1e6:,.0f} MB) lie in {store.folder}")

@@ -29,7 +29,7 @@ class TrainingState:
         history: one row a finished epoch.
         best: the best epoch of the running phase, if one is looked for.
         best_weights: the weights after that epoch of what the phase fits, the model or its head.
-        phases_done: per finished phase its name, the epochs it ran, the epoch whose weights it kept and the monitored value there.
+        phases_done: per finished phase its name, the epochs it ran, the epoch whose weights it kept, the value there, and seconds.
     """
 
     phase: int = 0

@@ -109,7 +109,7 @@ def run_phases(
     if tracker is not None:
         tracker.begin_fold(folder, state.history, ended=time.time() if stored is None else (folder / STATE_FILE).stat().st_mtime)
     while state.phase < len(phases):
-        phase = phases[state.phase]
+        started, phase = time.monotonic(), phases[state.phase]
         with devices.scope():
             fitted = _fitted_part(model, phase, data)
         if phase.epochs > 0:
@@ -131,7 +131,7 @@ def run_phases(
         if phase.epochs > 0 and phase.batch_norm == "recalibrated":
             display.note("BatchNorm statistics set by one pass over the training part")
             calibrate_batch_norm(model, data.batches(state.epoch), data.steps_per_epoch)
-        _close_phase(phase, state, settings)
+        _close_phase(phase, state, settings, seconds=time.monotonic() - started)
         save_state(folder / STATE_FILE, state, model, optimizer=None)
     return state
 
@@ -238,8 +238,8 @@ def _put_kept_weights_back(fitted: keras.Model, state: TrainingState, settings: 
         fitted.set_weights(state.best_weights)
 
 
-def _close_phase(phase: Phase, state: TrainingState, settings: FitSettings) -> None:
-    """Note what the phase did and move on to the next."""
+def _close_phase(phase: Phase, state: TrainingState, settings: FitSettings, *, seconds: float) -> None:
+    """Note what the phase did, and in how many seconds since it began or was continued, and move on to the next."""
     kept = state.best.best_epoch if settings.keep == "best" and state.best is not None else state.epoch
     before = state.epoch - state.epochs_in_phase
     state.phases_done.append(
@@ -250,6 +250,7 @@ def _close_phase(phase: Phase, state: TrainingState, settings: FitSettings) -> N
             "monitor": settings.monitor if state.best else None,
             "best_value": state.best.best_value if state.best else None,
             "epochs_best": (state.best.best_epoch if state.best is not None else state.epoch) - before,
+            "seconds": round(seconds, 1),
         }
     )
     state.phase, state.epochs_in_phase, state.best, state.best_weights = state.phase + 1, 0, None, None

@@ -67,7 +67,7 @@ def test_holds_what_the_decoder_gives_and_is_reused(manifest: pd.DataFrame, tmp_
     again = _open(shuffled, tmp_path / "cache")
     assert again.reused and again.key == made.key and len(files_read) == 6
     np.testing.assert_array_equal(again.rows_of(shuffled), pd.Series(rows, manifest.index)[shuffled.index])
-    assert sorted(path.name for path in (tmp_path / "cache" / made.key).iterdir()) == ["contents.json", "pixels.npy"]
+    assert sorted(path.name for path in (tmp_path / "cache" / made.key).iterdir()) == ["contents.json", "digests.npy", "pixels.npy"]
 
 
 def test_other_settings_or_contents_are_another_cache(manifest: pd.DataFrame, tmp_path: Path, files_read: list[str]) -> None:
@@ -130,6 +130,13 @@ def test_a_damaged_cache_is_refused(manifest: pd.DataFrame, tmp_path: Path) -> N
         _open(manifest, tmp_path)
     np.save(pixels, np.zeros((2, 16, 20, 1), np.uint8))
     with pytest.raises(ValueError, match=r"\(2, 16, 20, 1\) where uint8 \(6, 16, 20, 1\) was expected"):
+        _open(manifest, tmp_path)
+
+
+def test_damaged_digests_of_a_cache_are_not_shared_from(manifest: pd.DataFrame, tmp_path: Path) -> None:
+    some = _open(manifest.head(3), tmp_path)
+    (tmp_path / some.key / "digests.npy").write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"pixel cache .*{some.key} is damaged .* remove that folder"):
         _open(manifest, tmp_path)
 
 

@@ -13,15 +13,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import cxr_keras.recipes.data as recipes_data
 import models_zoo
 from cxr_keras.config.loader import load_config
 from cxr_keras.config.schema import RunConfig
+from cxr_keras.data.check import check_images
 from cxr_keras.data.examples import examples_of
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.pipeline import training_dataset
 from cxr_keras.data.sources import build_manifest
 from cxr_keras.recipes.batches import augmentation_of, expanded, open_cache
 from cxr_keras.recipes.features import extract_features, positions_of
+from cxr_keras.recipes.store_features import store_features
+from cxr_keras.runs.files import file_sha256
 
 COPIES = ("augmentation.mode=copies", "augmentation.expand_to=1.0", "augmentation.rotation_degrees=10")
 
@@ -149,3 +153,28 @@ def test_weights_that_saw_some_images_need_the_model_of_a_fold(
     (tmp_path / "parts.csv").write_text("image_id,part\n")
     with pytest.raises(ValueError, match="a fold may hold out"):
         extract_features(config_of(f"model.weights={tmp_path}/model.keras"), manifest, layer="features", show_progress=False)
+
+
+def test_files_that_were_good_are_checked_once_and_bad_ones_until_they_are_mended(
+    config_of: Callable[..., RunConfig], manifest: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[int] = []
+
+    def check(images: pd.DataFrame) -> pd.DataFrame:
+        checked.append(len(images))
+        return check_images(images)
+
+    monkeypatch.setattr(recipes_data, "check_images", check)
+    broken = tmp_path / "broken.jpeg"
+    broken.write_bytes(Path(manifest["path"].iloc[0]).read_bytes()[:300])
+    bad = manifest.assign(path=manifest["path"].mask(manifest.index == 0, str(broken)))
+    bad["sha256"] = bad["sha256"].mask(bad.index == 0, file_sha256(broken))
+    bad.to_csv(tmp_path / "bad.csv", index=False)
+    manifest.to_csv(tmp_path / "good.csv", index=False)
+    good_config, bad_config = (config_of(f"data.manifest={tmp_path / name}") for name in ("good.csv", "bad.csv"))
+    for _ in range(2):
+        assert len(store_features(good_config)) == manifest["sha256"].nunique()
+        with pytest.raises(ValueError, match=r"1 of \d+ files are no usable images(.|\n)*broken\.jpeg"):
+            store_features(bad_config)
+    assert len(checked) == 3
+    assert sorted(len(pd.read_csv(path)) for path in (tmp_path / "cache" / "checked").rglob("bad_files.csv")) == [0, 1]

@@ -83,6 +83,7 @@ def test_history_and_phases_are_recorded(data, tmp_path):
     assert list(history["epoch"]) == [1, 2, 3, 4]
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "val_auroc", "learning_rate", "seconds"} <= set(history.columns)
     assert [phase["epochs_run"] for phase in state.phases_done] == [2, 2]
+    assert sum(phase["seconds"] for phase in state.phases_done) >= sum(row["seconds"] for row in state.history) - 0.2
 
 
 def test_frozen_base_does_not_move_its_weights_or_statistics(data, tmp_path):

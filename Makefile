@@ -63,6 +63,11 @@ train-$(subst _,-,$(1)): train-$(1)
 train-$(subst _,-,$(1))-cv: train-$(1)-cv
 endef
 $(foreach config,$(CONFIGS),$(if $(findstring _,$(config)),$(eval $(call dashed,$(config)))))
+define dashed_search
+.PHONY: tune-$(subst _,-,$(1))
+tune-$(subst _,-,$(1)): tune-$(1)
+endef
+$(foreach config,$(TUNED),$(if $(findstring _,$(config)),$(eval $(call dashed_search,$(config)))))
 
 test: $(VENV)/.installed-dev lint ## Lint, then all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"

@@ -108,6 +108,8 @@ def plan(
     """Print parameters, memory, disk and projected time of a run before anything starts."""
     from cxr_keras.config.loader import load_config
 
+    if grid and one_split:
+        raise ValueError("--grid plans `cxr cv --grid`, whose runs are cross-validations; leave --train out.")
     axes, given = _arguments(config, overrides, sample=sample, grid=grid)
     settings = load_config(given[0], given[1:], sample=sample)
     start_backend()
@@ -136,7 +138,7 @@ def evaluate(
     ] = None,
     prevalence: Annotated[float | None, typer.Option(help="Share of sick among those who will be tested, for PPV and NPV.")] = None,
     draws: Annotated[int | None, typer.Option(min=100, help="Bootstrap draws; default 2000, of a run its own setting.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the draws; default 0, of a run its own.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the draws; default 0, of a run its own.")] = None,
 ) -> None:
     """Score predictions, or a finished run on other images with its thresholds locked: tables, metrics.json and figures."""
     if on is None:
@@ -169,7 +171,7 @@ def compare(
     paper: Annotated[str | None, typer.Option(help="System for runs whose config names none, e.g. laban/mini_vgg.")] = None,
     all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Every run against every earlier one, not the first only.")] = False,
     draws: Annotated[int | None, typer.Option(min=100, help="Bootstrap draws; default 2000, more where many differences need it.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
 ) -> None:
     """Set finished runs beside the papers' figures and test the differences between them."""
     from cxr_keras.recipes.compare import compare as compare_recipe

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from cxr_keras.config.section import Section
+from cxr_keras.config.section import Section, wrong_weights
 
 
 class ClassifierSection(Section):
@@ -42,10 +41,8 @@ class ClassifierSection(Section):
                 raise ValueError(f"grid is {list(self.grid)}; numbers of neighbours are whole (grid=null takes those of the kind)")
         if self.kind == "linear_svm" and self.choose_by == "log_loss":
             raise ValueError("choose_by is log_loss, but a linear_svm has only decision scores while it is tuned; take auroc")
-        if isinstance(self.class_weights, dict) and (
-            wrong := [f"{name}: {weight:g}" for name, weight in self.class_weights.items() if not (0 < weight < math.inf)]
-        ):
-            raise ValueError(f"class_weights has {', '.join(wrong)}; expected numbers above 0")
+        if wrong := wrong_weights(self.class_weights):
+            raise ValueError(wrong)
         if self.kind == "nearest_neighbours" and self.class_weights != "none":
             raise ValueError("class_weights has no meaning for nearest_neighbours; leave it out")
         if self.kind != "logistic_regression":

@@ -135,6 +135,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _as_sample(settings: dict[str, Any]) -> dict[str, Any]:
     """Put the sample's overrides on a config, those for phases that its strategy does not have left out."""
+    settings = {key: value for key, value in settings.items() if value is not None}  # a section whose keys are all commented out
     sample = _read_yaml(config_folder() / f"{SAMPLE}.yaml")
     smaller = sample.pop("for_model", {}).get(settings.get("model", {}).get("name"), {})
     sample = merge(sample, smaller)

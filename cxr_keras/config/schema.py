@@ -6,13 +6,14 @@ Each section is flat and typed, so the schema reads as the reference of what can
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from cxr_keras.config.augmentation import AppearanceSection, AugmentationSection
 from cxr_keras.config.classifier import IDLE, ClassifierSection, without_effect
 from cxr_keras.config.section import Section
+from cxr_keras.config.training import TrainingSection
 from cxr_keras.config.tune import TuneSection
 from cxr_keras.training.strategies import phases_of
 
@@ -58,37 +59,6 @@ class ModelSection(Section):
         None, description="null (random), imagenet, or a path; {fold} in the path becomes the number of the fold that is trained"
     )
     params: dict[str, Any] = Field(default_factory=dict, description="parameters of the architecture, its head included")
-
-
-class TrainingSection(Section):
-    """How the network learns."""
-
-    strategy: str = "from_scratch"
-    phases: dict[str, dict[str, Any]] = Field(default_factory=dict, description="settings of single phases, e.g. {all: {epochs: 3}}")
-    class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
-    monitor: Literal["val_loss", "val_accuracy", "val_auroc"] = "val_loss"
-    keep: Literal["best", "last"] = Field("last", description="weights at the end of a phase")
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    jit_compile: Literal["auto"] | bool = Field("auto", description="XLA; auto is on where a GPU is found, and with JAX")
-    distribution: Literal["none", "mirrored"] = Field("none", description="mirrored: one training over all devices, each with its share")
-    calibrate_batch_norm: Literal["auto"] | bool = Field("auto", description="before a frozen phase; auto is on for random bases")
-    frozen_base: Literal["stored", "in_loop"] = Field(
-        "stored", description="phases that train the head: outputs of the base computed once and kept, or anew in every epoch"
-    )
-    checkpoint_seconds: float = Field(30.0, ge=0, description="least time between two resumable states; a kill loses that and one epoch")
-    save_models: bool = True
-    save_optimizer: bool = Field(False, description="keep the optimizer's state in model.keras, three times the size with Adam")
-
-    @model_validator(mode="after")
-    def _known_phases(self) -> TrainingSection:
-        phases_of(self.strategy, self.phases)
-        return self
-
-    @model_validator(mode="after")
-    def _xla_is_for_one_device(self) -> TrainingSection:
-        if self.distribution == "mirrored" and self.jit_compile is True:
-            raise ValueError("jit_compile=true is for one device; set it to auto or false, or distribution to none")
-        return self
 
 
 class SplitSection(Section):
@@ -173,12 +143,14 @@ class RunConfig(Section):
     tracking: TrackingSection = TrackingSection()
     seed: int = Field(0, ge=0, lt=2**31)
     split_seed: int | None = Field(None, ge=0, lt=2**31, description="seed of folds and splits; default: seed")
-    seeds: tuple[int, ...] = Field((), description="one run for each of these seeds, then their mean and spread; replaces seed")
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
+        (), description="one run for each of these seeds, then their mean and spread; replaces seed"
+    )
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> RunConfig:
-        if len(set(self.seeds)) != len(self.seeds) or len(self.seeds) == 1 or any(seed < 0 for seed in self.seeds):
-            raise ValueError(f"seeds is {list(self.seeds)}; give two or more different whole numbers from 0 up, or one as seed")
+        if len(set(self.seeds)) != len(self.seeds) or len(self.seeds) == 1:
+            raise ValueError(f"seeds is {list(self.seeds)}; give two or more different whole numbers, or one as seed")
         return self
 
     @model_validator(mode="after")
@@ -255,7 +227,7 @@ class RunConfig(Section):
             raise ValueError(
                 "average replaces the weights at the end of a phase, keep=best puts those of one epoch back; choose one of them"
             )
-        if any(phase.optimizer.average and phase.batch_norm == "train" for phase in phases):
+        if any(phase.optimizer.average and phase.train == "all" and phase.batch_norm == "train" for phase in phases):
             raise ValueError("averaged weights need BatchNorm statistics of their own: set batch_norm to recalibrated in that phase")
         return self
 
@@ -288,9 +260,15 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _saved_without_auxiliary_outputs(self) -> RunConfig:
+    def _optimizer_can_be_saved(self) -> RunConfig:
         if self.training.save_optimizer and self.model.params.get("auxiliary"):
             raise ValueError("training.save_optimizer keeps a model to go on with, but auxiliary outputs are not saved; switch one off")
+        fitted = [phase for phase in phases_of(self.training.strategy, self.training.phases) if phase.epochs > 0]
+        if self.training.save_optimizer and self.trains_behind_frozen_base and fitted[-1].train == "head":
+            raise ValueError(
+                "training.save_optimizer keeps the optimizer of the whole network, and the last phase trains the head alone, on stored "
+                "outputs of the base; set training.save_optimizer=false or training.frozen_base=in_loop"
+            )
         return self
 
     @model_validator(mode="after")

@@ -62,6 +62,7 @@ def unpack(archive: Path, folder: Path, *, largest_total: int = LARGEST_TOTAL, s
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with opened.open(entry) as source, open(target, "xb") as stream:
                         shutil.copyfileobj(source, stream, 1 << 20)
+            os.sync()  # what is renamed below shall be whole after a power cut, too
             inside = list(content.iterdir())
             os.replace(inside[0] if len(inside) == 1 and inside[0].is_dir() else content, folder)
         # NotImplementedError: zipfile's, where a changed byte asks for a compression that it does not know.

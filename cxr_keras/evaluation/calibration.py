@@ -117,7 +117,7 @@ def calibration(
     Args:
         table: predictions of held-out images.
         validation: see `calibrate`.
-        flaw: of the validation part, from `cxr_keras.evaluation.fitting.flaw_of`; a remark tells it.
+        flaw: of the rows that are fitted on, from `cxr_keras.evaluation.fitting.flaw_of`; a remark tells it.
         draws: bootstrap resamples of patients.
         seed: of the resamples.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -75,6 +75,12 @@ def check_prevalence(prevalence: float | None) -> None:
     """Raise ValueError unless a prevalence, if there is one, lies between 0 and 1, both left out."""
     if prevalence is not None and not 0 < prevalence < 1:
         raise ValueError(f"the prevalence is {prevalence}; give the share of sick among those tested, between 0 and 1, for example 0.1.")
+
+
+def refuse_idle_prevalence(prevalence: float | None, classes: Sequence[str]) -> None:
+    """Raise ValueError where a prevalence would have no effect: predictive values are of two classes."""
+    if prevalence is not None and len(classes) != 2:
+        raise ValueError(f"a prevalence is of two classes, normal and sick; these are {', '.join(classes)}. Leave it out.")
 
 
 def _scores_of_counts(counts: np.ndarray, prevalence: float | None) -> Mapping[str, np.ndarray]:

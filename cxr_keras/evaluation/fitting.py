@@ -117,19 +117,20 @@ def validation_rows(validation: pd.DataFrame, *, scored: pd.DataFrame, flaw: str
             f"the rows to fit on are of the part {', '.join(map(repr, others))}; thresholds and temperatures are fitted on {VALIDATION!r} "
             "rows, or on the rows of other folds, and never on test rows."
         )
-    rows = FittingRows(validation, "the validation part" + (f", whose images {flaw}" if flaw else ""), flaw, _MADE_HERE)
+    rows = FittingRows(validation, f"the validation part{_whose(flaw)}", flaw, _MADE_HERE)
     rows.refuse_scoring(scored)
     return rows
 
 
-def out_of_fold_rows(table: pd.DataFrame, *, without: int | None = None) -> FittingRows:
+def out_of_fold_rows(table: pd.DataFrame, *, without: int | None = None, flaw: str = "") -> FittingRows:
     """Take cross-validated rows to fit on: each was predicted by a model that had not seen it.
 
-    They have no flaw: where a fold chose its epoch, it did so on a validation part of its own, which holds none of its rows.
+    Where a fold chooses its epoch on a validation part of its own, which holds none of its rows, they have no flaw.
 
     Args:
         table: a checked predictions table of two folds or more.
         without: the fold that the fitted value is meant for; `None` takes all rows, for images from elsewhere.
+        flaw: from `flaw_of`, where some of these rows chose the epochs of all folds.
 
     Raises:
         ValueError: the table is of one fold, so that its rows are a test part, or has no such fold.
@@ -141,10 +142,10 @@ def out_of_fold_rows(table: pd.DataFrame, *, without: int | None = None) -> Fitt
             "part, or of cross-validation."
         )
     if without is None:
-        return FittingRows(table, "all folds", made=_MADE_HERE)
+        return FittingRows(table, f"all folds{_whose(flaw)}", flaw, _MADE_HERE)
     if without not in folds:
         raise ValueError(f"there is no fold {without}; the folds are {', '.join(map(str, folds))}.")
-    return FittingRows(table[table["fold"] != without], "the other folds", made=_MADE_HERE)
+    return FittingRows(table[table["fold"] != without], f"the other folds{_whose(flaw)}", flaw, _MADE_HERE)
 
 
 def fitting_rows(
@@ -155,7 +156,7 @@ def fitting_rows(
     Args:
         table: the rows that are to be scored, a checked predictions table.
         validation: a validation part, for a table of one fold; with several folds the other folds serve.
-        flaw: of the validation part, from `flaw_of`.
+        flaw: of the rows that are fitted on, from `flaw_of`.
 
     Returns:
         Rows for each fold, and those that serve images from elsewhere; `None` for one fold without a validation part.
@@ -169,7 +170,7 @@ def fitting_rows(
             raise ValueError(
                 f"the predictions are of {len(folds)} folds, which fit on each other; a validation part goes with one fold only."
             )
-        return {fold: out_of_fold_rows(table, without=fold) for fold in folds}, out_of_fold_rows(table)
+        return {fold: out_of_fold_rows(table, without=fold, flaw=flaw) for fold in folds}, out_of_fold_rows(table, flaw=flaw)
     if validation is None:
         return None
     rows = validation_rows(validation, scored=table, flaw=flaw)
@@ -187,6 +188,10 @@ def check_rows(rows: FittingRows) -> None:
             f"fitting takes FittingRows, but a {type(rows).__name__} came: make them with validation_rows(validation, scored=test) or "
             "out_of_fold_rows(predictions, without=fold), which keep test rows out."
         )
+
+
+def _whose(flaw: str) -> str:
+    return f", whose images {flaw}" if flaw else ""
 
 
 def _some(values: Iterable[object]) -> str:

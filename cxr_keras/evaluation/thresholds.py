@@ -169,8 +169,9 @@ def _highest_promising(
 
 def _no_promise_of(flaw: str) -> str:
     return (
-        f"the images to choose on {flaw}, so they are not like new ones and promise nothing of them; take out-of-fold predictions (cxr cv) "
-        "or a validation part that served for nothing else (training.keep=last, patience null, no evaluation.validation_appearance)"
+        f"the images to choose on {flaw}, so they are not like new ones and promise nothing of them; take out-of-fold predictions (cxr "
+        "cv, cross_validation.protocol=plain) or a validation part that served for nothing else (training.keep=last, patience null, no "
+        "evaluation.validation_appearance)"
     )
 
 
@@ -197,8 +198,8 @@ def operating_points(
         validation: predictions of a validation part, for a table of one fold; without it only 0.5 is scored there.
         target: the sensitivity of the points "sensitive" and "guaranteed".
         prevalence: share of sick among those who will be tested, for predictive values; `None` leaves these out.
-        flaw: of the validation part, from `cxr_keras.evaluation.fitting.flaw_of`; with one nothing is guaranteed, and the other chosen
-            points have a remark.
+        flaw: of the rows that are chosen on, from `cxr_keras.evaluation.fitting.flaw_of`; with one nothing is guaranteed, and the other
+            chosen points have a remark.
         draws: bootstrap resamples of patients.
         seed: of the resamples.
 

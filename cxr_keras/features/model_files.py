@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cxr_keras.runs.files import write_atomically
+from cxr_keras.runs.files import read_npz, write_atomically
 
 FILE_FORMAT = 1
 
 AGAIN = "Fit the classifier again, or give the file of such a run."
-
-# AttributeError and TypeError: np.load gives a bare array for a .npy file, which is no archive. The last three: what zipfile raises for a
-# damaged archive, NotImplementedError among them where a changed byte asks for a compression that it does not know.
-_UNREADABLE = (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, NotImplementedError)
-
 
 SAME_FEATURES = ("architecture", "parameters", "layer", "dimensions", "image_size", "weights_sha256", "precision", "decode", "crop")
 """Settings that a classifier's features must share with those it was fitted on; versions and the device may differ."""
@@ -71,11 +64,9 @@ def read_arrays(path: str | Path, names: Mapping[str, frozenset[str]], *, featur
     if not path.is_file():
         raise ValueError(f"No classifier at {path}. Give the .npz file that a run on stored features leaves.")
     try:
-        # Opened here: np.load leaves its own handle open when it fails.
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            content = {name: archive[name] for name in archive.files}
-    except _UNREADABLE as error:
-        raise ValueError(f"{path} is no readable classifier ({type(error).__name__}: {error}). {AGAIN}") from error
+        content = read_npz(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is no readable classifier ({error}). {AGAIN}") from error
     if "file_format" not in content or content["file_format"].tolist() != FILE_FORMAT:
         came = content["file_format"].tolist() if "file_format" in content else "none"
         raise ValueError(f"{path} has file format {came}, expected {FILE_FORMAT}. {AGAIN}")

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cxr_keras.config.schema import RunConfig
+from cxr_keras.data.cache import PixelCache
 from cxr_keras.data.examples import examples_of
 from cxr_keras.data.labels import class_order
 from cxr_keras.data.looks import LOOKS, Look, apply_look
@@ -26,6 +27,7 @@ from cxr_keras.recipes.run import announce_phantom
 from cxr_keras.reporting import save_figure
 from cxr_keras.reporting.audit import SCORES, audit_figure, audit_table, changes_of, in_words
 from cxr_keras.reporting.tables import render_markdown, render_text
+from cxr_keras.runs.directory import refuse_file
 from cxr_keras.runs.files import read_json, write_csv, write_json, write_text
 from cxr_keras.training.validation import predict_from_logits
 
@@ -49,16 +51,18 @@ def audit(run: str | Path, *, out: str | Path | None = None, draws: int | None =
     """
     run = Path(run)
     folder = Path(out) if out else run / AUDIT_FOLDER
+    refuse_file(folder, option="--out")
     config, models = open_finished(run)
     manifest = read_manifest(run / "manifest.csv")
     classes = class_order(manifest["label"])
     parts = {name: _audited(config, path.parent) for name, path in models.items()}
     announce_phantom(config, manifest)
+    cache = open_cache(manifest, config, show_progress=True)  # of all the run's images, as its folds have it
     plain, changed = [], {look.name: [] for look in LOOKS}
     for name, path in models.items():
         fold = int(name.removeprefix("fold-")) if name.startswith("fold-") else 0
         images = manifest[manifest["image_id"].isin(parts[name])].reset_index(drop=True)
-        predict = _predictor(config, path, images, classes)
+        predict = _predictor(config, path, images, classes, cache=cache)
         plain.append(predictions_table(images, predict(None), classes, fold=fold))
         for look in LOOKS:
             print(f"{name}: {look.name}", flush=True)
@@ -110,9 +114,10 @@ def _audited(config: RunConfig, fold_folder: Path) -> list[str]:
     return list(parts.index[parts == "test"])
 
 
-def _predictor(config: RunConfig, model: Path, images: pd.DataFrame, classes: tuple[str, ...]) -> Callable[[Look | None], np.ndarray]:
+def _predictor(
+    config: RunConfig, model: Path, images: pd.DataFrame, classes: tuple[str, ...], *, cache: PixelCache
+) -> Callable[[Look | None], np.ndarray]:
     """A function from a look to the probabilities of these images, float64 (n, k)."""
-    cache = open_cache(images, config, show_progress=True)
     found = examples_of(images, cache, classes)
     pictures, examples = cache.images[found.rows], replace(found, rows=np.arange(len(found)))
     network = keras.models.load_model(model, compile=False, safe_mode=True)

@@ -16,7 +16,7 @@ from cxr_keras.features.gram import Representation
 from cxr_keras.features.rows import SelectedRows, row_blocks
 from cxr_keras.features.store import name_pictures
 from cxr_keras.runs.directory import DONE_FILE
-from cxr_keras.runs.files import read_json, write_atomically
+from cxr_keras.runs.files import read_json, read_npz, write_atomically
 
 BASE_FOLDER = "base"
 BASE_FILE = "model.keras"
@@ -60,8 +60,11 @@ def read_representation(folder: Path, manifest: pd.DataFrame) -> tuple[Represent
     Returns:
         The representation, and the row of each image by image_id.
     """
-    with np.load(folder / FRAME_FILE, allow_pickle=False) as frame:
-        mean, eigenvalues, image_ids = (frame[name] for name in ("mean", "eigenvalues", "image_ids"))
+    try:
+        frame = read_npz(folder / FRAME_FILE)
+    except ValueError as error:
+        raise ValueError(f"{folder / FRAME_FILE} cannot be read ({error}). Remove {folder}; the same command makes it again.") from error
+    mean, eigenvalues, image_ids = (frame[name] for name in ("mean", "eigenvalues", "image_ids"))
     store = _store(folder)
     source = SelectedRows(store, store.rows_of(manifest.set_index("image_id", drop=False).loc[image_ids]))
     rows = np.load(folder / ROWS_FILE, mmap_mode="r", allow_pickle=False)

@@ -23,7 +23,7 @@ from cxr_keras.evaluation.paired import (
     why_unpaired,
 )
 from cxr_keras.papers import Figure, System
-from cxr_keras.recipes.compare_seeds import families_of, over_seeds_section, paper_over_seeds, rivals_of
+from cxr_keras.recipes.compare_seeds import families_of, names_of_families, over_seeds_section, paper_over_seeds, rivals_of
 from cxr_keras.recipes.compare_yardsticks import beside_yardsticks
 from cxr_keras.recipes.finished_runs import FinishedRun, read_runs
 from cxr_keras.recipes.wrong_together import FILE as WRONG_TOGETHER_FILE
@@ -38,6 +38,7 @@ from cxr_keras.reporting.comparison import (
 from cxr_keras.reporting.page import render_page
 from cxr_keras.reporting.sections import PHANTOM_REMARK, PHANTOM_TITLE, Section
 from cxr_keras.reporting.tables import headline_table
+from cxr_keras.runs.directory import refuse_file
 from cxr_keras.runs.files import write_csv, write_text
 
 TITLE = "Comparison of runs"
@@ -80,10 +81,11 @@ def compare(
         All figures, a row each, with the columns `COLUMNS`.
 
     Raises:
-        ValueError: a run is missing, unfinished or no run, a system is unknown, or the runs are of different classes.
+        ValueError: a run is missing, unfinished or no run, a system is unknown, the runs are of different classes, or `out` is a file.
     """
-    table, sections, missed = compare_runs(read_runs(folders, paper=paper), all_pairs=all_pairs, draws=draws, seed=seed)
     folder = Path(out) if out is not None else _default_folder(folders[0])
+    refuse_file(folder, option="--out")
+    table, sections, missed = compare_runs(read_runs(folders, paper=paper), all_pairs=all_pairs, draws=draws, seed=seed)
     _write(table, sections, folder, missed=missed)
     return table
 
@@ -104,15 +106,17 @@ def compare_runs(
         members = [run for run in runs if run.conditions.phantom == phantom]
         if not members:
             continue
-        rivals = rivals_of(members, draws=draws, seed=seed)
+        families = families_of(members)
+        names = names_of_families(families)
+        rivals = rivals_of(members, names, draws=draws, seed=seed)
         shown = [*members, *(run for run in rivals if run not in members)]
         sections.append(_headline(shown, phantom=phantom))
         rows += [row for run in shown for row in _run_rows(run)]
-        for folder, of_seeds in families_of(members).items():
-            found, over_seeds = over_seeds_section(folder, of_seeds)
+        for folder, of_seeds in families.items():
+            found, over_seeds = over_seeds_section(folder, names[folder], of_seeds)
             beside_of_seeds = [row for run in of_seeds for row in _paper_rows(run, draws=draws, seed=seed)]
             rows += found + beside_of_seeds
-            sections += [over_seeds, *paper_over_seeds(folder, beside_of_seeds, phantom=phantom)]
+            sections += [over_seeds, *paper_over_seeds(names[folder], beside_of_seeds, phantom=phantom)]
         for run in members:
             if run.system is not None and run.seeds_of is None:
                 found, beside = _beside_paper(run, run.system, draws=draws, seed=seed)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cxr_keras.evaluation import read_predictions, score_predictions
 from cxr_keras.evaluation.intervals import DRAWS
-from cxr_keras.recipes.finished_runs import FinishedRun
+from cxr_keras.recipes.finished_runs import FinishedRun, short_names
 from cxr_keras.recipes.over_seeds import ENSEMBLE_FILE, SUMMARY, ensemble_provenance, seeds_table
 from cxr_keras.reporting.sections import Section
 from cxr_keras.reporting.tables import Table, label_of
@@ -26,11 +26,18 @@ def families_of(runs: Sequence[FinishedRun]) -> dict[Path, list[FinishedRun]]:
     return found
 
 
-def rivals_of(runs: Sequence[FinishedRun], *, draws: int | None, seed: int) -> list[FinishedRun]:
+def names_of_families(folders: Iterable[Path]) -> dict[Path, str]:
+    """What folders of seeds are called: the last part of each path, and more of them where that is not enough to tell them apart."""
+    listed = list(folders)
+    return dict(zip(listed, short_names(listed), strict=True))
+
+
+def rivals_of(runs: Sequence[FinishedRun], names: Mapping[Path, str], *, draws: int | None, seed: int) -> list[FinishedRun]:
     """What is tested against each other: single runs, and of each folder of seeds the ensemble, in the order of `runs`.
 
     Args:
         runs: of one comparison.
+        names: of the folders of seeds.
         draws: bootstrap resamples for the scores of ensembles.
         seed: of the resamples.
 
@@ -47,11 +54,11 @@ def rivals_of(runs: Sequence[FinishedRun], *, draws: int | None, seed: int) -> l
             path = run.seeds_of / ENSEMBLE_FILE
             if path.is_file():
                 members = [other for other in runs if other.seeds_of == run.seeds_of]
-                rivals.append(_ensemble(members, path, draws=draws or DRAWS, seed=seed))
+                rivals.append(_ensemble(members, path, name=names[run.seeds_of], draws=draws or DRAWS, seed=seed))
     return rivals
 
 
-def _ensemble(members: Sequence[FinishedRun], path: Path, *, draws: int, seed: int) -> FinishedRun:
+def _ensemble(members: Sequence[FinishedRun], path: Path, *, name: str, draws: int, seed: int) -> FinishedRun:
     predictions = read_predictions(path)
     first = members[0]
     if "sha256" in first.predictions:
@@ -59,7 +66,7 @@ def _ensemble(members: Sequence[FinishedRun], path: Path, *, draws: int, seed: i
         predictions["sha256"] = predictions["image_id"].map(digests)
     return replace(
         first,
-        name=f"{_name(path.parent)}, ensemble of {len(members)} seeds",
+        name=f"{name}, ensemble of {len(members)} seeds",
         folder=path.parent,
         scores=score_predictions(predictions, draws=draws, seed=seed),
         provenance=ensemble_provenance([run.provenance for run in members]),
@@ -70,12 +77,12 @@ def _ensemble(members: Sequence[FinishedRun], path: Path, *, draws: int, seed: i
     )
 
 
-def over_seeds_section(folder: Path, members: Sequence[FinishedRun]) -> tuple[list[dict[str, Any]], Section]:
+def over_seeds_section(folder: Path, name: str, members: Sequence[FinishedRun]) -> tuple[list[dict[str, Any]], Section]:
     """Rows and section of every score over the seeds of a folder: mean, standard deviation, ensemble."""
     summary = read_json(folder / SUMMARY)
     rows = [
-        {"kind": "seeds", "run": _name(folder), "score": name, "pooled": spread["mean"], "sd": spread["standard_deviation"]}
-        for name, spread in summary["over_seeds"].items()
+        {"kind": "seeds", "run": name, "score": score, "pooled": spread["mean"], "sd": spread["standard_deviation"]}
+        for score, spread in summary["over_seeds"].items()
     ]
     table = seeds_table([int(seed) for seed in summary["seeds"]], summary)
     remark = "Seeds are repeats of one recipe, so none is tested against another; " + (
@@ -83,14 +90,14 @@ def over_seeds_section(folder: Path, members: Sequence[FinishedRun]) -> tuple[li
         if summary["ensemble"]
         else "they scored different images, so there is no ensemble, and nothing is tested against other runs."
     )
-    return rows, Section(f"{_name(folder)} over seeds", tables=(table,), remarks=(remark,), phantom=members[0].conditions.phantom)
+    return rows, Section(f"{name} over seeds", tables=(table,), remarks=(remark,), phantom=members[0].conditions.phantom)
 
 
-def paper_over_seeds(folder: Path, rows: Sequence[Mapping[str, Any]], *, phantom: bool) -> list[Section]:
+def paper_over_seeds(name: str, rows: Sequence[Mapping[str, Any]], *, phantom: bool) -> list[Section]:
     """Tabulate the seeds of a folder beside each set of figures of their paper.
 
     Args:
-        folder: of the seeds.
+        name: of the folder of seeds.
         rows: those of kind "paper" of all its runs.
         phantom: whether the images are drawn.
     """
@@ -112,7 +119,7 @@ def paper_over_seeds(folder: Path, rows: Sequence[Mapping[str, Any]], *, phantom
         reasons = dict.fromkeys(reason for row in mine for reason in row["reasons"].split("; ") if reason)
         sections.append(
             Section(
-                f"{_name(folder)} beside {system} ({evaluation.replace('_', ' ')})",
+                f"{name} beside {system} ({evaluation.replace('_', ' ')})",
                 lead="Comparable: no." if reasons else "Comparable: yes, by all that the paper states.",
                 points=tuple(reasons),
                 tables=(Table("Figure by figure, over seeds", header, tuple(body)),),
@@ -120,7 +127,3 @@ def paper_over_seeds(folder: Path, rows: Sequence[Mapping[str, Any]], *, phantom
             )
         )
     return sections
-
-
-def _name(folder: Path) -> str:
-    return folder.resolve().name

@@ -112,6 +112,7 @@ def _draw_missing_phantoms(data: DataSection) -> None:
     """Draw the phantom folders that do not exist yet, with the generator's own settings; refuse one of another label scheme."""
     for source in data.sources:
         name, _, path = source.partition(":")
+        name = name.rpartition("=")[2]
         folder = Path(path).expanduser()
         if name == "phantom" and path and not folder.exists():
             generate_phantom(folder, labels="four" if data.labels == AS_GIVEN else data.labels)

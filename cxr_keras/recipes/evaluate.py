@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from cxr_keras.evaluation import class_names, read_predictions
-from cxr_keras.evaluation.calls import check_prevalence
+from cxr_keras.evaluation.calls import check_prevalence, refuse_idle_prevalence
 from cxr_keras.evaluation.thresholds import SENSITIVITY
-from cxr_keras.recipes.results import score_fitted, write_results
+from cxr_keras.recipes.results import read_histories, score_fitted, write_results
+from cxr_keras.reporting.figures import HISTORY_COLUMNS
+from cxr_keras.runs.directory import refuse_file
 
 
 def evaluate(
@@ -40,12 +43,14 @@ def evaluate(
         The scores.
 
     Raises:
-        ValueError: a table has faults, all listed; the two tables share images or patients; a share is not between 0 and 1; or a target is
-            given where no threshold can be chosen.
+        ValueError: a table has faults, all listed; the two tables share images or patients; a share is not between 0 and 1; a prevalence is
+            given for more than two classes, or a target where no threshold can be chosen; or the folder is a file.
     """
     check_prevalence(prevalence)
     predictions_path, folder = Path(predictions_path), Path(folder)
+    refuse_file(folder, option="--out")
     predictions = read_predictions(predictions_path)
+    refuse_idle_prevalence(prevalence, class_names(predictions))
     if target_sensitivity is not None:
         _refuse_idle_target(predictions, validated=validation_path is not None)
     validation = None if validation_path is None else read_predictions(validation_path, classes=class_names(predictions))
@@ -56,13 +61,31 @@ def evaluate(
         folder,
         name=predictions_path.stem,
         provenance={"data": str(predictions_path)},
-        histories_in=predictions_path.parent,
+        histories_in=_histories_beside(predictions_path),
         draws=draws,
         seed=seed,
         further=fitted,
     )
     print(f"Written to {folder}: metrics.json, summary.md, figures/")
     return scores
+
+
+def _histories_beside(predictions_path: Path) -> Path | None:
+    """The folder of the predictions, whose learning curves are drawn; None, and a line that says so, where its history is no run's."""
+    folder = predictions_path.parent
+    try:
+        histories = read_histories(folder)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        print(f"{folder}: no learning curves, as a history.csv there is no table ({error})", file=sys.stderr)
+        return None
+    for name, history in histories:
+        if missing := [column for column in HISTORY_COLUMNS if column not in history]:
+            print(f"{folder}: no learning curves, as the history.csv ({name}) lacks {', '.join(missing)} and is of no run", file=sys.stderr)
+            return None
+        if history.empty:
+            print(f"{folder}: no learning curves, as the history.csv ({name}) holds no epochs", file=sys.stderr)
+            return None
+    return folder
 
 
 def _refuse_idle_target(predictions: pd.DataFrame, *, validated: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import read_manifest
 from cxr_keras.evaluation import predictions_table, score_predictions
 from cxr_keras.evaluation.calibration import score_locked_temperature
-from cxr_keras.evaluation.calls import check_prevalence
+from cxr_keras.evaluation.calls import check_prevalence, refuse_idle_prevalence
 from cxr_keras.evaluation.locked import score_locked
 from cxr_keras.evaluation.predictions import probability_columns
 from cxr_keras.recipes.batches import batches_in_order, open_cache
@@ -24,9 +25,9 @@ from cxr_keras.recipes.classifier_elsewhere import classify_elsewhere
 from cxr_keras.recipes.classifier_fold import CLASSIFIER_FILE
 from cxr_keras.recipes.finished_runs import refuse_search
 from cxr_keras.recipes.readings import ledger_of, note_reading
-from cxr_keras.recipes.results import CALIBRATED_FILE, write_results
+from cxr_keras.recipes.results import write_calibrated, write_results
 from cxr_keras.recipes.run import announce_phantom, data_provenance
-from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
+from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE, refuse_file
 from cxr_keras.runs.files import read_json, write_csv
 from cxr_keras.training.validation import predict_from_logits
 
@@ -62,28 +63,38 @@ def evaluate_run(
 
     Raises:
         ValueError: the run is not finished or has no models, the manifest has other classes, or images or patients that the run trained on,
-            or the folder holds the scores of other images.
+            the folder is a file or holds the scores of other images or of another run, or a prevalence is given for more than two classes.
     """
     check_prevalence(prevalence)
-    run, manifest_path = Path(run), Path(manifest_path)
+    run, manifest_path = Path(os.path.abspath(Path(run).expanduser())), Path(manifest_path)
+    folder = Path(folder) if folder else run / f"on-{manifest_path.stem}"
+    refuse_file(folder, option="--out")
     config, models = open_finished(run, classifiers=True)
     classes = class_order(read_manifest(run / "manifest.csv")["label"])
+    refuse_idle_prevalence(prevalence, classes)
     manifest = read_manifest(manifest_path)
     refuse_unfit(manifest, classes, run=run)
     announce_phantom(config, manifest)
-    folder = Path(folder) if folder else run / f"on-{manifest_path.stem}"
-    _refuse_other_images(folder, manifest)
+    _refuse_other_scores(folder, manifest, run=run)
     predict = classify_elsewhere if config.classifier else _predict
     tables = {}
     for name, probabilities in predict(config, models, manifest, classes).items():
         tables[name] = predictions_table(manifest, probabilities, classes, fold=0)
         write_csv(folder / "by_model" / f"{name}.csv", tables[name])
+    for former in (folder / "by_model").glob("*.csv"):
+        if former.stem not in tables:
+            former.unlink()
     mean = np.mean([table[probability_columns(classes)].to_numpy() for table in tables.values()], axis=0)
     ensemble = predictions_table(manifest, mean, classes, fold=0)
     write_csv(folder / "predictions.csv", ensemble)
     own = read_json(run / "metrics.json")
     draws = config.evaluation.bootstrap_draws if draws is None else draws
     seed = config.seed if seed is None else seed
+    scored = score_predictions(ensemble, draws=draws, seed=seed)
+    official = manifest.loc[manifest["split"] == "test", "image_id"]
+    if len(official):
+        where = f"official test, {len(official)} of {len(manifest)} images scored with a finished run"
+        note_reading(ledger_of(config, run), run=run, where=where, image_ids=official, scores=scored["scores"])
     by_model: dict[str, dict[str, Any]] = {
         name: score_predictions(table, draws=draws, seed=seed)["scores"] for name, table in tables.items()
     }
@@ -94,8 +105,7 @@ def evaluate_run(
     if locked:
         by_model = {name: scored | {"operating_points": score_locked(locked, tables[name], **told)} for name, scored in by_model.items()}
     calibrated, scaled = score_locked_temperature(own.get("calibration"), list(tables.values()), draws=draws, seed=seed)
-    if scaled is not None:
-        write_csv(folder / CALIBRATED_FILE, scaled)
+    write_calibrated(scaled, folder)
     scores = write_results(
         ensemble,
         folder,
@@ -106,26 +116,31 @@ def evaluate_run(
             "evaluation": f"{manifest_path.name}, mean of {len(models)} models" if len(models) > 1 else manifest_path.name,
             "trained on": own["provenance"]["data"],
         },
-        histories_in=folder,
+        histories_in=None,
         draws=draws,
         seed=seed,
-        further={"operating_points": points or None, "calibration": calibrated, "by_model": by_model},
+        further={"operating_points": points or None, "calibration": calibrated, "by_model": by_model, "run": str(run)},
         manifest=manifest,
+        scored=scored,
     )
-    official = manifest.loc[manifest["split"] == "test", "image_id"]
-    if len(official):
-        where = f"official test, {len(official)} of {len(manifest)} images scored with a finished run"
-        note_reading(ledger_of(config, run), run=run, where=where, image_ids=official, scores=scores["scores"])
     print(f"Everything lies in {folder}")
     announce_phantom(config, manifest)
     return scores
 
 
-def _refuse_other_images(folder: Path, manifest: pd.DataFrame) -> None:
-    """Raise ValueError where a folder holds the predictions of other images, which would be lost."""
+def _refuse_other_scores(folder: Path, manifest: pd.DataFrame, *, run: Path) -> None:
+    """Raise ValueError where a folder holds the scores of other images or of another run, which would be lost."""
     path = folder / "predictions.csv"
-    if path.is_file() and set(pd.read_csv(path, usecols=["image_id"], dtype=str)["image_id"]) != set(manifest["image_id"]):
-        raise ValueError(f"{folder} holds the scores of other images. Give another folder with --out, or remove it.")
+    if not path.is_file():
+        return
+    remedy = "Give another folder with --out, or remove it."
+    held = pd.read_csv(path, usecols=["image_id"], dtype=str, keep_default_na=False)
+    if set(held["image_id"]) != set(manifest["image_id"]):
+        raise ValueError(f"{folder} holds the scores of other images. {remedy}")
+    metrics = folder / "metrics.json"
+    of_run = read_json(metrics).get("run") if metrics.is_file() else None
+    if of_run is not None and of_run != str(run) and not Path(os.path.abspath(folder)).is_relative_to(run):  # a run may be moved
+        raise ValueError(f"{folder} holds the scores of the run {of_run}. {remedy}")
 
 
 def _predict(config: RunConfig, models: dict[str, Path], manifest: pd.DataFrame, classes: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -6,11 +6,12 @@ import re
 import shlex
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cxr_keras.data.collections import Collection, get_collection
 from cxr_keras.data.download import download
 from cxr_keras.data.unpack import unpack
-from cxr_keras.runs.files import read_json, write_json
+from cxr_keras.runs.files import file_sha256, read_json, write_json
 
 RECORD = "fetched.json"
 """Beside the folders: where each came from, and what its archive hashed to."""
@@ -44,11 +45,13 @@ def fetch_data(name: str, *, to: Path, sha256: str = "") -> bool:
         print(f"{collection.by_hand.format(folder=shlex.quote(str(folder)))}\nThen: {_build_line(collection, folder)}")
         return False
     record = read_json(to / RECORD) if (to / RECORD).is_file() else {}
+    archive = to / collection.archive
     if folder.is_dir():
+        if name not in record and archive.is_file():  # a kill came after it was unpacked
+            _record(record, collection, archive, to, sha256=file_sha256(archive))
         known = record.get(name, {}).get("sha256", "an archive that was not recorded")
         print(f"{folder} is there already, from {known}.\nNext: {_build_line(collection, folder)}")
         return True
-    archive = to / collection.archive
     by_hand = f"It can also be downloaded by hand from {collection.page}; put it there as {archive}, the same command goes on with it."
     expected = sha256 or collection.sha256 or record.get(name, {}).get("sha256", "")
     found = download(collection.url, archive, sha256=expected, size=collection.size, by_hand=by_hand)
@@ -61,11 +64,17 @@ def fetch_data(name: str, *, to: Path, sha256: str = "") -> bool:
         )
     count = unpack(archive, folder)
     # Only now: an archive that cannot be unpacked must not become the one that later downloads have to equal.
-    record[name] = {"url": collection.url, "sha256": found, "bytes": archive.stat().st_size, "date": datetime.now(UTC).date().isoformat()}
-    write_json(to / RECORD, record)
-    archive.unlink()
+    _record(record, collection, archive, to, sha256=found)
     print(f"{count:,} files in {folder}\nNext: {_build_line(collection, folder)}")
     return True
+
+
+def _record(record: dict[str, Any], collection: Collection, archive: Path, to: Path, *, sha256: str) -> None:
+    """Note where a collection came from, and remove its archive, which has been unpacked."""
+    told = {"url": collection.url, "sha256": sha256, "bytes": archive.stat().st_size, "date": datetime.now(UTC).date().isoformat()}
+    write_json(to / RECORD, record | {collection.name: told})
+    record[collection.name] = told
+    archive.unlink()
 
 
 def _build_line(collection: Collection, folder: Path) -> str:

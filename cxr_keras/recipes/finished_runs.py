@@ -70,13 +70,14 @@ def read_runs(folders: Sequence[str | Path], *, paper: str | None = None) -> lis
             inside = _runs_in(folder)
             found += inside
             if inside != [folder] and (folder / SUMMARY).is_file():
+                _refuse_other_seeds(folder, inside)
                 seeds_of |= dict.fromkeys(inside, folder)
         except ValueError as error:
             faults.append(str(error))
     if twice := sorted({str(path) for path in found if [p.resolve() for p in found].count(path.resolve()) > 1}):
         faults.append(f"{', '.join(twice)} is given more than once; name each run once.")
     runs = []
-    for name, path in zip(_short_names(found), found, strict=True):
+    for name, path in zip(short_names(found), found, strict=True):
         try:
             runs.append(replace(_read_run(path, name=name, given=given), seeds_of=seeds_of.get(path)))
         except ValueError as error:
@@ -115,7 +116,17 @@ def _runs_in(folder: Path) -> list[Path]:
     return inside
 
 
-def _short_names(folders: Sequence[Path]) -> list[str]:
+def _refuse_other_seeds(folder: Path, runs: Sequence[Path]) -> None:
+    """Raise ValueError where `seeds.json` sums up other runs than those in the folder: an earlier call had more or fewer seeds."""
+    expected, found = {f"seed-{seed}" for seed in read_json(folder / SUMMARY)["seeds"]}, {run.name for run in runs}
+    if expected != found:
+        raise ValueError(
+            f"{folder / SUMMARY} sums up {', '.join(sorted(expected))}, and the folder holds {', '.join(sorted(found))}. Let the command "
+            "that trained them write it again, or name the runs one by one."
+        )
+
+
+def short_names(folders: Sequence[Path]) -> list[str]:
     """As few last parts of each path as tell all of them apart."""
     parts = [path.resolve().parts for path in folders]
     for length in range(1, max(map(len, parts), default=0) + 1):

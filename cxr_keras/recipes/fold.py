@@ -31,7 +31,8 @@ from cxr_keras.runs.directory import CONFIG_FILE, DONE_FILE
 from cxr_keras.runs.files import write_atomically, write_csv, write_json
 from cxr_keras.training.class_weights import class_weights
 from cxr_keras.training.display import TrainingDisplay
-from cxr_keras.training.fit import STATE_FILE, FitSettings, run_phases
+from cxr_keras.training.fit import FitSettings, run_phases
+from cxr_keras.training.recorder import STATE_FILE
 from cxr_keras.training.strategies import Phase, phases_of
 from cxr_keras.training.validation import predict_from_logits
 
@@ -162,6 +163,7 @@ def phases_and_settings(config: RunConfig, epochs: dict[str, int] | None) -> tup
         jit_compile=bool(jit),
         calibrate_batch_norm=bool(calibrate),
         checkpoint_seconds=training.checkpoint_seconds,
+        keep_optimizer=training.save_models and training.save_optimizer,
     )
     return phases, settings
 

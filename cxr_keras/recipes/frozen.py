@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,14 +32,21 @@ def check_frozen_base(config: RunConfig) -> None:
     """
     if not config.trains_behind_frozen_base:
         return
-    # The random weights that are drawn here are thrown away; every fold sets its own seed before it builds.
-    base = models_zoo.build_base(config.model.name, config.data.image_size, **config.model.params)
-    if drawing := models_zoo.random_layers(base):
+    drawing = _drawing_layers(config.model.name, config.data.image_size, json.dumps(config.model.params, sort_keys=True))
+    if drawing:
         raise ValueError(
-            f"{config.model.name} has layers in its base that draw at random in training ({', '.join(layer.name for layer in drawing[:3])}"
+            f"{config.model.name} has layers in its base that draw at random in training ({', '.join(drawing[:3])}"
             f"{', …' if len(drawing) > 3 else ''}), so a frozen base gives other outputs in every epoch. Set "
             "training.frozen_base=in_loop to compute it anew in every epoch, or take another architecture."
         )
+
+
+@functools.cache  # a search asks once for each end of its ranges, a grid for each of its cells
+def _drawing_layers(name: str, image_size: tuple[int, int], params: str) -> tuple[str, ...]:
+    """Names of the layers of a base that draw at random in training; `params` are JSON."""
+    # The random weights that are drawn here are thrown away; every fold sets its own seed before it builds.
+    base = models_zoo.build_base(name, image_size, **json.loads(params))
+    return tuple(layer.name for layer in models_zoo.random_layers(base))
 
 
 def behind_frozen_base(

@@ -12,6 +12,7 @@ from cxr_keras.config.loader import check_config
 from cxr_keras.config.schema import RunConfig
 from cxr_keras.recipes.cross_validate import cross_validate
 from cxr_keras.recipes.data import require_origin
+from cxr_keras.recipes.frozen import check_frozen_base
 from cxr_keras.recipes.run import announce_phantom
 from cxr_keras.recipes.tracking import with_store_of
 from cxr_keras.recipes.weights import check_model, model_of
@@ -94,6 +95,8 @@ def cells_of(
     for cell in cells.values():
         network = model_of(cell) if weights_needed else model_of(cell).model_copy(update={"weights": None})
         check_model(network, image_size=cell.data.image_size, folds=range(cell.cross_validation.folds))
+        cell.refuse_missing_parts("cv")
+        check_frozen_base(cell)
     return cells
 
 

@@ -15,5 +15,5 @@ UNUSED = "unused"
 
 def parts_of(folder: Path) -> pd.Series:
     """Part of each image that the fold uses, by image_id."""
-    parts = pd.read_csv(folder / PARTS_FILE, dtype=str).set_index("image_id")["part"]
+    parts = pd.read_csv(folder / PARTS_FILE, dtype=str, keep_default_na=False).set_index("image_id")["part"]
     return parts[parts != UNUSED]

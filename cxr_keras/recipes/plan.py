@@ -205,7 +205,7 @@ def sizes_of(config: RunConfig, manifest: pd.DataFrame, classes: tuple[str, ...]
     originals = Examples(numbers, np.zeros_like(numbers), numbers, np.eye(len(classes), dtype=np.float32)[columns])
     training = expanded(originals, config, classes)
     validation, test = (int((part == name).sum()) for name in ("validation", "test"))
-    if verb == "train" and config.split.curves_on_test:
+    if config.split.curves_on_test:
         validation = test
     return Sizes(len(training), validation, test, manifest["sha256"].nunique())
 

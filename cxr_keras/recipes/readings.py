@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ HEADLINE = ("accuracy", "macro_f1", "macro_auroc")
 
 def ledger_of(config: RunConfig, run: Path) -> Path:
     """The ledger of a run: the one that its config names, or the one beside it."""
-    return Path(config.evaluation.ledger or run.parent / LEDGER_FILE)
+    return Path(config.evaluation.ledger or _whole(run).parent / LEDGER_FILE)
 
 
 def with_lasting_ledger(config: RunConfig) -> RunConfig:
@@ -40,13 +41,18 @@ def note_reading(ledger: Path, *, run: Path, where: str, image_ids: Iterable[str
     Returns:
         How many readings of these very images the ledger holds.
     """
-    names = list(image_ids)
+    names, run = list(image_ids), _whole(run)
     return append_test_reading(
         ledger,
-        run=f"{run.absolute().parent.name}/{run.name}",
+        run=f"{run.parent.name}/{run.name}",
         split_name=where,
         n_images=len(names),
         image_ids_digest=image_ids_digest(names),
         scores={name: scores[name]["value"] for name in HEADLINE},
         once=once,
     )
+
+
+def _whole(path: Path) -> Path:
+    """The path from the root and without dots, so that the run `.` has a name."""
+    return Path(os.path.abspath(path))

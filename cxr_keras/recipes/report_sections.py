@@ -24,6 +24,7 @@ from cxr_keras.reporting.sections import Listing, Picture, Section
 from cxr_keras.reporting.tables import Table
 from cxr_keras.runs.directory import CONFIG_FILE
 from cxr_keras.runs.files import file_sha256, read_json
+from cxr_keras.runs.provenance import commits_of, starts_of
 
 FIGURES = (
     ("roc", "ROC"),
@@ -142,9 +143,11 @@ def origin_section(run: FinishedRun, manifest: pd.DataFrame, *, headline: Table)
     machine = environment["machine"]
     points = [
         f"Command: {environment['command']}",
-        f"Commit: {environment['commit'] or 'not known'}; Python {environment['python']}, {environment['backend']}; "
+        f"Commit: {commits_of(environment)}; Python {environment['python']}, {environment['backend']}; "
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB.",
     ]
+    if further := starts_of(environment)[1:]:
+        points.append(f"Continued {len(further)} times under other conditions (code, versions or machine; environment.json has them).")
     return Section(
         "Origin",
         points=tuple(points),

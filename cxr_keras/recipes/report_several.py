@@ -23,6 +23,7 @@ from cxr_keras.reporting.style import STYLE
 from cxr_keras.reporting.tables import Table, format_value, label_of
 from cxr_keras.runs.directory import CONFIG_FILE
 from cxr_keras.runs.files import file_sha256, read_json
+from cxr_keras.runs.provenance import commits_of
 
 DIGITS = 16
 """Of a hash in a table of several runs."""
@@ -48,16 +49,9 @@ def seeds_sections(folder: Path, runs: Sequence[FinishedRun]) -> list[Section]:
         runs: all of them, read.
 
     Raises:
-        ValueError: `seeds.json` is of other runs than those in the folder, or the runs are of different classes.
+        ValueError: the runs are of different classes.
     """
     summary = read_json(folder / SUMMARY)
-    seeds = [int(seed) for seed in summary["seeds"]]
-    expected, found = {f"seed-{seed}" for seed in seeds}, {run.folder.name for run in runs}
-    if expected != found:
-        raise ValueError(
-            f"{folder / SUMMARY} sums up {', '.join(sorted(expected))}, and the folder holds {', '.join(sorted(found))}. Let the command "
-            "that trained them write it again, or name the runs one by one."
-        )
     _, compared, _ = compare_runs(runs)
     return [_seeds_summary(summary, runs), *compared, *roc_sections(runs), limits_section(runs), origins_section(runs)]
 
@@ -128,7 +122,7 @@ def origins_section(runs: Sequence[FinishedRun]) -> Section:
         manifest = run.folder / "manifest.csv"
         rows.append(
             (
-                *(run.name, known.get("commit") or "not known", file_sha256(run.folder / CONFIG_FILE)[:DIGITS]),
+                *(run.name, commits_of(known) if known else "not known", file_sha256(run.folder / CONFIG_FILE)[:DIGITS]),
                 manifest_digest(read_manifest(manifest))[:DIGITS] if manifest.exists() else "not kept",
                 known.get("command", "not known"),
             )

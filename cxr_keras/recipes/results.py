@@ -32,6 +32,9 @@ from cxr_keras.runs.files import write_csv, write_json, write_text
 CALIBRATED_FILE = "calibrated_predictions.csv"
 """Predictions after temperature scaling, each row by a temperature that was fitted on others."""
 
+_NOT_ALWAYS = ("calibration", "thresholds", "learning_curves")
+"""Figures that depend on what is known of the predictions."""
+
 
 def write_results(
     predictions: pd.DataFrame,
@@ -39,29 +42,34 @@ def write_results(
     *,
     name: str,
     provenance: Mapping[str, Any],
-    histories_in: Path,
+    histories_in: Path | None,
     draws: int,
     seed: int,
     further: Mapping[str, Any],
     manifest: pd.DataFrame | None = None,
+    scored: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Score predictions and write `metrics.json`, `summary.md` and `figures/` (PNG and SVG) into `folder`.
+
+    Figures that an earlier call left there and this one does not draw are removed.
 
     Args:
         predictions: a checked predictions table.
         folder: where the results go.
         name: what tables and figures call it; figures in a folder `seed-<n>` name the seed too.
         provenance: what the headline row says of data, pixels, epochs, seeds, weights and conditions.
-        histories_in: a run or fold directory; learning curves are drawn where `history.csv` files lie in it.
+        histories_in: a run or fold directory; learning curves are drawn where `history.csv` files lie in it. None draws none.
         draws: bootstrap draws.
         seed: their seed.
         further: what goes beside the scores: `operating_points` and `calibration` from `score_fitted`, `by_model`.
         manifest: rows of all predicted images; subgroups are scored where it knows source, view, sex or age.
+        scored: what `score_predictions` gave for these predictions, draws and seed, if it was called before.
 
     Returns:
         The scores with their provenance, as in `metrics.json`.
     """
-    scores = score_predictions(predictions, draws=draws, seed=seed) | {"provenance": dict(provenance), **further}
+    scored = score_predictions(predictions, draws=draws, seed=seed) if scored is None else scored
+    scores = dict(scored) | {"provenance": dict(provenance), **further}
     if manifest is not None:
         points = further.get("operating_points") or ()
         scores["subgroups"] = score_subgroups(predictions, attributes_of(manifest), points=points, draws=draws, seed=seed)
@@ -69,11 +77,16 @@ def write_results(
     tables = all_tables(scores, provenance=provenance, name=name)
     write_text(folder / "summary.md", f"# {name}\n\n{render_markdown(tables)}")
     title = f"{name}, {folder.name.replace('-', ' ')}" if re.fullmatch(r"seed-\d+", folder.name) else name
-    for figure_name, figure in figures_of(predictions, scores, name=title).items():
+    figures = figures_of(predictions, scores, name=title)
+    if histories_in is not None and (histories := read_histories(histories_in)):
+        figures["learning_curves"] = learning_curves_figure(
+            histories, title=f"{title}: learning curves", scored_part=scored_part(histories_in)
+        )
+    for figure_name, figure in figures.items():
         save_figure(figure, folder / "figures" / f"{figure_name}.png", svg=True)
-    if histories := read_histories(histories_in):
-        curves = learning_curves_figure(histories, title=f"{title}: learning curves", scored_part=scored_part(histories_in))
-        save_figure(curves, folder / "figures" / "learning_curves.png", svg=True)
+    for figure_name in set(_NOT_ALWAYS) - set(figures):
+        for suffix in ("png", "svg"):
+            (folder / "figures" / f"{figure_name}.{suffix}").unlink(missing_ok=True)
     print(render_text(tables))
     return scores
 
@@ -131,9 +144,16 @@ def score_fitted(
     """
     points = operating_points(predictions, validation, target=target, prevalence=prevalence, flaw=flaw, draws=draws, seed=seed)
     found, calibrated = calibration(predictions, validation, flaw=flaw, draws=draws, seed=seed)
-    if calibrated is not None:
-        write_csv(folder / CALIBRATED_FILE, calibrated)
+    write_calibrated(calibrated, folder)
     return {"operating_points": points, "calibration": found}
+
+
+def write_calibrated(table: pd.DataFrame | None, folder: Path) -> None:
+    """Write `calibrated_predictions.csv`; where there is none, one of an earlier call is removed."""
+    if table is None:
+        (folder / CALIBRATED_FILE).unlink(missing_ok=True)
+    else:
+        write_csv(folder / CALIBRATED_FILE, table)
 
 
 def read_histories(folder: Path) -> list[tuple[str, pd.DataFrame]]:
@@ -150,6 +170,6 @@ def read_histories(folder: Path) -> list[tuple[str, pd.DataFrame]]:
 def scored_part(folder: Path) -> str:
     """Say which images the columns val_* of the histories are of: the validation part, or the test part where there is none."""
     parts = next((path for path in (folder / "parts.csv", *sorted(folder.glob("*/parts.csv"))) if path.exists()), None)
-    if parts is None or "validation" in set(pd.read_csv(parts)["part"]):
+    if parts is None or "validation" in set(pd.read_csv(parts, usecols=["part"])["part"]):
         return "validation"
     return "test (nothing is chosen on it)"

@@ -10,12 +10,14 @@ import pandas as pd
 
 from cxr_keras.config.loader import flatten, to_yaml
 from cxr_keras.config.schema import DataSection, ModelSection, RunConfig
+from cxr_keras.data.labels import class_order
 from cxr_keras.data.manifest import manifest_digest, write_manifest
 from cxr_keras.data.sources.phantom import holds_phantoms
 from cxr_keras.evaluation import read_predictions
 from cxr_keras.evaluation.baselines import thumbnail_baseline
+from cxr_keras.evaluation.calls import refuse_idle_prevalence
 from cxr_keras.evaluation.fitting import flaw_of
-from cxr_keras.recipes.batches import open_cache
+from cxr_keras.recipes.batches import augmented_columns, open_cache
 from cxr_keras.recipes.classifier import check_classifier, classifier_provenance, finish_classifier
 from cxr_keras.recipes.data import BAD_FILES, manifest_of, refuse_or_skip_bad_files
 from cxr_keras.recipes.frozen import check_frozen_base
@@ -26,11 +28,12 @@ from cxr_keras.recipes.report import REPORT_FILE, report
 from cxr_keras.recipes.results import score_fitted, write_results
 from cxr_keras.recipes.tracking import begin_tracking, check_tracking, finish_tracking
 from cxr_keras.recipes.weights import check_model, model_of
-from cxr_keras.runs.directory import open_run_directory
+from cxr_keras.runs.directory import open_run_directory, refuse_foreign_files
 from cxr_keras.runs.files import read_json, write_csv, write_json
 from cxr_keras.runs.jobs import Job
-from cxr_keras.runs.provenance import describe_environment
+from cxr_keras.runs.provenance import commits_of, note_environment
 from cxr_keras.startup import spare_gpu_memory
+from cxr_keras.training.class_weights import class_weights
 
 NO_PART_OF_THE_RESULT = ("evaluation.ledger", "evaluation.mistakes_shown", "tracking.tensorboard", "tracking.mlflow")
 """Settings that a continued run may change."""
@@ -58,7 +61,9 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
     check_tracking(config, folder)
     check_distribution(config)
     announce_phantom(config)
+    refuse_foreign_files(folder)
     manifest = manifest_of(config.data, seed=config.seed_of_splits)
+    _check_names_of_classes(config, manifest)
     manifest = refuse_or_skip_bad_files(manifest, policy=config.data.on_bad_files, folder=folder)
     continued = open_run_directory(
         folder,
@@ -69,13 +74,20 @@ def open_run(config: RunConfig, folder: Path, *, verb: str) -> pd.DataFrame:
         defaults=_decisive(RunConfig(name=config.name, data=DataSection(), model=ModelSection(name=config.model.name))),
     )
     print(f"{'continues' if continued else 'begins'} {folder}", file=sys.stderr)
-    if not (folder / "environment.json").exists():
-        write_json(folder / "environment.json", describe_environment())
+    note_environment(folder / "environment.json")
     write_manifest(manifest, folder / "manifest.csv")
     if verb != "tune":  # whose trials are told, each as a run of its own
         begin_tracking(config, folder, verb=verb)
     open_cache(manifest, config, show_progress=True)
     return manifest
+
+
+def _check_names_of_classes(config: RunConfig, manifest: pd.DataFrame) -> None:
+    """Raise ValueError for settings that name classes the images do not have, or that are of two classes alone."""
+    classes = class_order(manifest["label"])
+    class_weights(config.training.class_weights, classes, training_labels=manifest["label"])
+    augmented_columns(config, classes)
+    refuse_idle_prevalence(config.evaluation.prevalence, classes)
 
 
 def _decisive(config: RunConfig) -> dict[str, Any]:
@@ -113,8 +125,13 @@ def finish_run(config: RunConfig, folder: Path, fold_folders: list[Path], *, ver
     validation = read_predictions(validated) if len(fold_folders) == 1 and validated.exists() else None
     settings, draws = config.evaluation, config.evaluation.bootstrap_draws
     target, prevalence = settings.target_sensitivity, settings.prevalence
-    # A classifier on stored features has no epochs, whatever the strategy that its config leaves unused would do.
-    flaw = flaw_of(chose_epoch=config.classifier is None and config.chooses_epoch, other_look=settings.validation_appearance is not None)
+    if len(fold_folders) > 1:
+        # The other folds serve, which have a validation part of their own each; only this protocol chooses on images that return in them.
+        flaw = flaw_of(chose_epoch=config.cross_validation.protocol == "bozickovic")
+    else:
+        # A classifier on stored features has no epochs, whatever the strategy that its config leaves unused would do.
+        chose_epoch = config.classifier is None and config.chooses_epoch
+        flaw = flaw_of(chose_epoch=chose_epoch, other_look=settings.validation_appearance is not None)
     write_csv(folder / "predictions.csv", predictions)
     fitted = score_fitted(predictions, validation, folder, target=target, prevalence=prevalence, draws=draws, seed=config.seed, flaw=flaw)
     scores = write_results(
@@ -165,7 +182,7 @@ def provenance_of(config: RunConfig, folder: Path, fold_folders: list[Path], *, 
         "strategy": config.learner,
         "evaluation": _evaluation_of(config, verb),
         "training": f"{sum(d['training_seconds'] for d in done) / 60:.1f} min on {machine['cores']} cores, {environment['backend']}",
-        "commit": environment["commit"] or f"cxr-keras {environment['packages']['cxr-keras']}",
+        "commit": commits_of(environment),
     }
     row |= classifier_provenance(config, fold_folders)
     if config.data.permute_labels:
@@ -212,7 +229,7 @@ def _thumbnail_logistic_regression(config: RunConfig, manifest: pd.DataFrame, pr
     fold_of = predictions.set_index("image_id")["fold"]
     if fold_of.nunique() < 2:
         return {}
-    cache = open_cache(table, config, show_progress=False)
+    cache = open_cache(manifest, config, show_progress=False)
     images = cache.images[cache.rows_of(table)]
     baseline = thumbnail_baseline(
         images, table["label"].to_numpy(), table["group_id"].to_numpy(), fold_ids=table["image_id"].map(fold_of).to_numpy()

@@ -6,9 +6,10 @@ import contextlib
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,9 @@ def run_chief(
             return worker_job(folder / f"worker-{place}", reached, call=call, arguments=arguments)
 
         if engine is not None:
-            run_jobs([worker(place) for place in range(workers)], workers=workers, engine=engine)
+            jobs = [worker(place) for place in range(workers)]
+            with _giving_up_lost(oracle, folder, besides={job.folder.name for job in jobs}):
+                run_jobs(jobs, workers=workers, engine=engine)
             workers = 0
         _watch(oracle, folder, worker, workers=workers)
 
@@ -117,9 +120,7 @@ def _watch(oracle: Any, folder: Path, worker: Callable[[int], Job], *, workers: 
                         f"{job.folder.name} ended with code {process.returncode}; it is started again, {what}", file=sys.stderr, flush=True
                     )
                     start(place)
-            for name in lost.found():
-                if name not in (job.folder.name for _, job in running.values()) and (trial := oracle.give_up_worker(name)):
-                    print(f"{name} gives no sign of life; its trial {trial} is given to another", file=sys.stderr, flush=True)
+            _give_up(oracle, lost, besides={job.folder.name for _, job in running.values()})
             if oracle.exhausted and not running:
                 if oracle.is_over():
                     return
@@ -127,6 +128,31 @@ def _watch(oracle: Any, folder: Path, worker: Callable[[int], Job], *, workers: 
                     start(0)
     finally:
         _end(process for process, _ in running.values())
+
+
+def _give_up(oracle: Any, lost: LostWorkers, *, besides: Collection[str]) -> None:
+    """Give the trials of workers that are gone to others, but not those of `besides`, which are started again."""
+    for name in lost.found():
+        if name not in besides and (trial := oracle.give_up_worker(name)):
+            print(f"{name} gives no sign of life; its trial {trial} is given to another", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _giving_up_lost(oracle: Any, folder: Path, *, besides: Collection[str]) -> Iterator[None]:
+    """Look for lost workers in a thread, while this one waits for those that an engine runs."""
+    lost, over = LostWorkers(folder, after_seconds=SECONDS_UNTIL_LOST), threading.Event()
+
+    def look() -> None:
+        while not over.wait(SECONDS_BETWEEN_LOOKS):
+            _give_up(oracle, lost, besides=besides)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _end(processes: Iterable[subprocess.Popen[bytes]]) -> None:

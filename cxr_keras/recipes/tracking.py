@@ -17,7 +17,7 @@ from cxr_keras.config.schema import RunConfig
 from cxr_keras.runs.directory import DONE_FILE
 from cxr_keras.runs.files import read_json, write_text
 from cxr_keras.tracking import FoldResults, RunResults, Trackers, open_trackers
-from cxr_keras.training.fit import HISTORY_FILE
+from cxr_keras.training.recorder import HISTORY_FILE
 from cxr_keras.training.strategies import Phase, phases_of
 
 STORE_FILE = "mlflow.db"

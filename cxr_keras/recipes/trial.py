@@ -22,6 +22,7 @@ from cxr_keras.recipes.batches import open_cache
 from cxr_keras.recipes.classifier import check_classifier, classifier_jobs
 from cxr_keras.recipes.classifier_files import base_folder, remove_intermediate
 from cxr_keras.recipes.cross_validate import parts_of_fold
+from cxr_keras.recipes.frozen import check_frozen_base
 from cxr_keras.recipes.run import fold_job
 from cxr_keras.recipes.tracking import begin_tracking, finish_trial_tracking, told_to, with_store_of
 from cxr_keras.recipes.weights import check_model
@@ -191,6 +192,7 @@ def _run_folds(config: RunConfig, folder: Path, own: Path, settings: Mapping[str
     try:
         made = with_settings(config, settings, origin="these settings", epochs=epochs)
         check_model(made.model, image_size=made.data.image_size, folds=range(tune.folds))
+        check_frozen_base(made)
         check_classifier(made)
     except ValueError as error:
         raise TrialFailed(str(error)) from None
@@ -217,12 +219,17 @@ def _run_folds(config: RunConfig, folder: Path, own: Path, settings: Mapping[str
         )
         for fold in range(tune.folds)
     ]
+    try:
+        queue = classifier_jobs(jobs, made)
+    except ValueError as error:
+        raise TrialFailed(str(error)) from None
     scores: list[float] = []
     status = COMPLETE
-    for job in classifier_jobs(jobs, made):
-        _run(job)
-        if job.folder in [fold.folder for fold in jobs]:
-            scores.append(_score(job.folder, tune.score))
+    for job in jobs:
+        # A fold has what it needs before it in the queue, and is not there if it was done before a kill.
+        while job.folder in [waiting.folder for waiting in queue]:
+            _run(queue.pop(0))
+        scores.append(_score(job.folder, tune.score))
         if tune.end_hopeless and 0 < len(scores) < tune.folds and _hopeless(scores, folder, tune):
             print(f"trial {own.name}: ended after fold {len(scores)}, behind the median of the complete trials", flush=True)
             status = ENDED
@@ -273,8 +280,8 @@ def _told(record: TrialRecord, folder: Path) -> float:
     last = [other.status for other in read_records(folder)][-FAILURES_IN_A_ROW:]
     if last == [FAILED] * FAILURES_IN_A_ROW:
         raise ValueError(
-            f"{FAILURES_IN_A_ROW} trials in a row failed, the last one because: {record.reason}\nIf the space is at fault, mend it and "
-            f"begin a new search with --run DIR; else mend what failed, remove these trials from {folder / TRIALS_FOLDER} and begin again."
+            f"{FAILURES_IN_A_ROW} trials in a row failed, the last one because: {record.reason}\nMend the space, or what failed, and begin "
+            "a new search with --run DIR: this one has counted them."
         )
     raise TrialFailed(record.reason)
 

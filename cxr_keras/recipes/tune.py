@@ -14,6 +14,7 @@ from cxr_keras.config.schema import RunConfig
 from cxr_keras.config.tune import Parameter
 from cxr_keras.data.folds import make_folds, read_folds, split_by_group, write_folds
 from cxr_keras.data.manifest import write_manifest
+from cxr_keras.recipes.frozen import check_frozen_base
 from cxr_keras.recipes.run import announce_phantom, open_run
 from cxr_keras.recipes.search_results import finish_search
 from cxr_keras.recipes.search_workers import run_chief, worker_job
@@ -151,6 +152,7 @@ def check_search(config: RunConfig) -> None:
             try:
                 made = with_settings(config, settings, origin=f"tune.space with {name}={value}")
                 check_model(made.model, image_size=made.data.image_size, folds=range(1))
+                check_frozen_base(made)
                 made.refuse_missing_parts("cv")
                 if config.tune.final_model:
                     made.refuse_missing_parts("train")

@@ -17,7 +17,7 @@ from cxr_keras.reporting.style import COLOURS, STYLE, set_title
 
 TRAINING, VALIDATION = COLOURS[0], COLOURS[1]
 
-_HISTORY_COLUMNS = ("phase", "epoch", "loss", "accuracy")
+HISTORY_COLUMNS = ("phase", "epoch", "loss", "accuracy")
 _PANELS = (("loss", "loss (cross-entropy, nats)"), ("accuracy", "accuracy (share of images)"))
 
 
@@ -91,12 +91,12 @@ def learning_curves_figure(
     faults = [
         f"{name} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
         for name, history in histories
-        if (missing := [column for column in _HISTORY_COLUMNS if column not in history])
+        if (missing := [column for column in HISTORY_COLUMNS if column not in history])
     ]
     faults += [f"{name} has no epochs" for name, history in histories if history.empty]
     if faults or not histories:
         listed = "; ".join(faults) or "no history was given"
-        raise ValueError(f"Learning curves need a history.csv with {', '.join(_HISTORY_COLUMNS)}: {listed}. Train first.")
+        raise ValueError(f"Learning curves need a history.csv with {', '.join(HISTORY_COLUMNS)}: {listed}. Train first.")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.0, 3.9), layout="constrained")
         panels = figure.subplots(1, 2)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cxr_keras.runs.files import read_json, write_json, write_text
+from cxr_keras.runs.files import PARTIAL, read_json, write_json, write_text
 
 IDENTITY_FILE = "run.json"
 LOCK_FILE = ".lock"
@@ -32,8 +32,9 @@ def hold_run_directory(path: Path, *, wait_seconds: float = 0.0, option: str = "
         option: of the command line that names another directory, for the message.
 
     Raises:
-        ValueError: another process holds it.
+        ValueError: another process holds it, or the path is a file's.
     """
+    refuse_file(path, option=option)
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     with open(path / LOCK_FILE, "w") as lock:
@@ -49,13 +50,35 @@ def hold_run_directory(path: Path, *, wait_seconds: float = 0.0, option: str = "
                     ) from None
                 time.sleep(0.2)
         for abandoned in path.glob(".*.partial*"):
-            if not abandoned.is_dir():  # a folder belongs to the verb that fills it, has its own lock, and may be in use
+            # A folder belongs to the verb that fills it, has its own lock, and may be in use; other names are not ours.
+            if PARTIAL.search(abandoned.name) and not abandoned.is_dir():
                 abandoned.unlink()  # of a write that was killed; ours to clear, as nobody else writes here
         try:
             yield
         except BaseException:
             _remove_empty(made)
             raise
+
+
+def refuse_file(path: Path, *, option: str) -> None:
+    """Raise ValueError where a folder is to be and a file is.
+
+    Args:
+        path: of the folder, which need not exist.
+        option: of the command line that names it, for the message.
+    """
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file, and a folder is written to. Name another with {option}.")
+
+
+def refuse_foreign_files(path: Path) -> None:
+    """Raise ValueError where a directory without a run holds files of something else."""
+    if (path / IDENTITY_FILE).exists() or not path.is_dir():
+        return
+    # What is written before the run's identity may lie there after a kill.
+    allowed = {"bad_files.csv", CONFIG_FILE}
+    if foreign := sorted({item.name for item in path.iterdir() if not item.name.startswith(".")} - allowed):
+        raise ValueError(f"{path} holds files that are no run ({', '.join(foreign[:5])}). Choose an empty or new directory with --run DIR.")
 
 
 def _remove_empty(made: list[Path]) -> None:
@@ -97,12 +120,7 @@ def open_run_directory(
                 f"{path} holds another run:\n{listed}\nGive this run its own directory with --run DIR or name=NEW, or remove the old one."
             )
         return True
-    # What is written before the run's identity may lie there after a kill.
-    allowed = {"bad_files.csv", CONFIG_FILE}
-    found = {item.name for item in path.iterdir() if not item.name.startswith(".")} if path.is_dir() else set()
-    foreign = sorted(found - allowed)
-    if foreign:
-        raise ValueError(f"{path} holds files that are no run ({', '.join(foreign[:5])}). Choose an empty or new directory with --run DIR.")
+    refuse_foreign_files(path)
     write_text(path / CONFIG_FILE, config_yaml)
     write_json(path / IDENTITY_FILE, identity)
     return False

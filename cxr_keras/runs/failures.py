@@ -33,10 +33,11 @@ def explain(error: Exception) -> tuple[str, int] | None:
         return None
     if isinstance(error, ValueError | FloatingPointError):
         return (str(error), USER_ERROR) if _own_frame(error, innermost=True) else (_of_library(error), PROGRAM_ERROR)
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" ({error.filename})" if error.filename else ""
         return f"no space left on the device: {error.strerror}{where}. Free some; the same command continues.", NO_SPACE
-    if isinstance(error, FileNotFoundError | PermissionError | NotADirectoryError | IsADirectoryError):
+    of_paths = FileNotFoundError | FileExistsError | PermissionError | NotADirectoryError | IsADirectoryError
+    if isinstance(error, of_paths) or (isinstance(error, OSError) and error.errno == errno.EROFS):
         return f"{error.strerror}: {error.filename}", USER_ERROR
     return None
 

@@ -9,13 +9,25 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import uuid
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+
+# AttributeError and TypeError: np.load gives a bare array for a .npy file, which is no archive. The last three: what zipfile raises for a
+# damaged archive, NotImplementedError among them where a changed byte asks for a compression that it does not know.
+_UNREADABLE = (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, NotImplementedError)
+
+
+PARTIAL = re.compile(r"^\..*\.[0-9a-f]{8}\.partial")
+"""Names that `write_atomically` gives to what is not whole yet."""
 
 
 @contextlib.contextmanager
@@ -82,6 +94,22 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not valid JSON ({error}). Remove the file; the same command makes it again.") from error
+
+
+def read_npz(path: str | Path) -> dict[str, np.ndarray]:
+    """Read all arrays of an `.npz` file.
+
+    Raises:
+        ValueError: no readable archive of arrays; the message says why, and leaves it to the caller to name the file and a remedy.
+    """
+    import numpy as np
+
+    try:
+        # Opened here: np.load leaves its own handle open when it fails.
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except _UNREADABLE as error:
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:

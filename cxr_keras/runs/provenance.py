@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from cxr_keras.runs.files import read_json, write_json
+
 PACKAGES = ("cxr-keras", "keras", "tensorflow", "jax", "numpy", "pandas", "scikit-learn", "opencv-python-headless", "h5py")
 
 
@@ -41,6 +43,33 @@ def describe_environment() -> dict[str, Any]:
         "commit": _commit(),
         "command": " ".join(Path(part).name if index == 0 else part for index, part in enumerate(sys.argv)),
     }
+
+
+def note_environment(path: Path) -> None:
+    """Write the conditions of a run's start, as JSON: of the first, and under `continued` of every later one that differs.
+
+    Args:
+        path: of the file, which may hold the earlier ones.
+    """
+    now = describe_environment()
+    if not path.exists():
+        write_json(path, now)
+        return
+    held = read_json(path)
+    last = starts_of(held)[-1]
+    if any(last.get(key) != value for key, value in now.items() if key != "command"):
+        write_json(path, held | {"continued": [*held.get("continued", []), now]})
+
+
+def starts_of(environment: dict[str, Any]) -> list[dict[str, Any]]:
+    """The conditions of all starts of a run that differ, from what `note_environment` wrote."""
+    return [environment, *environment.get("continued", [])]
+
+
+def commits_of(environment: dict[str, Any]) -> str:
+    """The commits, or versions of the package, that a run was made with, in order."""
+    made_with = [start.get("commit") or f"cxr-keras {start['packages']['cxr-keras']}" for start in starts_of(environment)]
+    return ", then ".join(dict.fromkeys(made_with))
 
 
 def _processor() -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cxr_keras.runs.files import write_atomically
+from cxr_keras.runs.files import read_npz, write_atomically
 from cxr_keras.training.best_epoch import BestEpoch
 
 
@@ -77,10 +77,9 @@ def load_state(path: Path) -> tuple[TrainingState, dict[str, np.ndarray]]:
         ValueError: the file is damaged; the message names it.
     """
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
+        arrays = read_npz(path)
         told = json.loads(str(arrays.pop("told")))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (ValueError, KeyError) as error:
         raise ValueError(f"The saved state {path} cannot be read ({error}). Remove the file to train this fold anew.") from error
     state = TrainingState(
         phase=told["phase"],

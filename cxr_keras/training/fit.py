@@ -13,20 +13,16 @@ from typing import Any
 
 import keras
 import numpy as np
-import pandas as pd
 
 import models_zoo
-from cxr_keras.runs.files import write_csv
 from cxr_keras.training.batch_norm import calibrate_batch_norm, set_trainable
 from cxr_keras.training.best_epoch import BestEpoch
 from cxr_keras.training.callbacks import EpochEnd, EpochRate
 from cxr_keras.training.checkpoint import TrainingState, load_state, restore_variables, save_state
 from cxr_keras.training.devices import Devices, OneDevice
+from cxr_keras.training.recorder import STATE_FILE, EpochRecorder
 from cxr_keras.training.schedules import EPOCH_RATES, make_optimizer
 from cxr_keras.training.strategies import Phase
-
-HISTORY_FILE = "history.csv"
-STATE_FILE = "state.npz"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +56,7 @@ class FitSettings:
             bases with random weights, whose statistics are otherwise those of initialisation.
         checkpoint_seconds: a resumable state is written at the end of an epoch if so many seconds went by since the last one, and at the
             end of each phase; a kill loses no more than that and one epoch. ResNet50 with Adam writes 300 MB.
+        keep_optimizer: the model shall be saved with the optimizer of the last phase, also where a kill comes between the two.
     """
 
     monitor: str = "val_loss"
@@ -67,6 +64,7 @@ class FitSettings:
     jit_compile: bool = False
     calibrate_batch_norm: bool = False
     checkpoint_seconds: float = 30.0
+    keep_optimizer: bool = False
 
 
 def run_phases(
@@ -132,8 +130,18 @@ def run_phases(
             display.note("BatchNorm statistics set by one pass over the training part")
             calibrate_batch_norm(model, data.batches(state.epoch), data.steps_per_epoch)
         _close_phase(phase, state, settings, seconds=time.monotonic() - started)
-        save_state(folder / STATE_FILE, state, model, optimizer=None)
+        kept = model.optimizer if settings.keep_optimizer and state.phase == len(phases) else None
+        save_state(folder / STATE_FILE, state, model, optimizer=kept)
+    if stored is not None and "optimizer_0" in stored:
+        _take_up_optimizer(model, phases, stored, settings)
     return state
+
+
+def _take_up_optimizer(model: keras.Model, phases: tuple[Phase, ...], stored: dict[str, np.ndarray], settings: FitSettings) -> None:
+    """Give a model whose training had ended before a kill the optimizer that it ended with."""
+    last = [phase for phase in phases if phase.epochs > 0][-1]
+    set_trainable(model, last)
+    restore_variables(compile_phase(model, last, jit_compile=settings.jit_compile).variables, stored, "optimizer_")
 
 
 def _fitted_part(model: keras.Model, phase: Phase, data: TrainingData) -> keras.Model:
@@ -254,38 +262,6 @@ def _close_phase(phase: Phase, state: TrainingState, settings: FitSettings, *, s
         }
     )
     state.phase, state.epochs_in_phase, state.best, state.best_weights = state.phase + 1, 0, None, None
-
-
-class EpochRecorder:
-    """Writes the history after each epoch, tells it, and writes the resumable state when its time has come."""
-
-    def __init__(
-        self,
-        folder: Path,
-        state: TrainingState,
-        model: keras.Model,
-        optimizer: keras.optimizers.Optimizer,
-        *,
-        seconds_between_states: float,
-        tracker: Any | None = None,
-    ) -> None:
-        """Remember what to write where and whom to tell."""
-        self.folder = folder
-        self.state = state
-        self.model = model
-        self.optimizer = optimizer
-        self.seconds_between_states = seconds_between_states
-        self.tracker = tracker
-        self.last_state = time.monotonic()
-
-    def __call__(self) -> None:
-        """Record the epoch just finished."""
-        write_csv(self.folder / HISTORY_FILE, pd.DataFrame(self.state.history))
-        if self.tracker is not None:
-            self.tracker.epoch_done(self.state.history[-1])
-        if time.monotonic() - self.last_state >= self.seconds_between_states:
-            save_state(self.folder / STATE_FILE, self.state, self.model, optimizer=self.optimizer)
-            self.last_state = time.monotonic()
 
 
 def _check_monitoring(phases: tuple[Phase, ...], settings: FitSettings, data: TrainingData) -> None:

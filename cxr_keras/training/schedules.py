@@ -53,25 +53,21 @@ def make_optimizer(settings: Optimizer, *, epochs: int) -> keras.optimizers.Opti
     """Make a fresh Keras optimizer.
 
     Args:
-        settings: name, rate, epsilon, momentum and decay.
+        settings: name, rate, epsilon, momentum and decay, as `phases_of` has checked them.
         epochs: the phase's planned epochs; Laban's k is the first rate divided by it.
 
     Returns:
         An optimizer without state. With a decay of `EPOCH_RATES` its rate is set by the fit engine before each epoch.
 
     Raises:
-        ValueError: the optimizer's name is unknown or the rate is not positive.
+        ValueError: the optimizer's name is unknown.
     """
-    if settings.learning_rate <= 0:
-        raise ValueError(f"learning_rate is {settings.learning_rate}; it must be above 0.")
     rate: float | keras.optimizers.schedules.LearningRateSchedule = settings.learning_rate
     if settings.decay == "keras_batch":
         # keras.optimizers.SGD(decay=...) is ignored by Keras 3; this schedule is what it computed.
         rate = keras.optimizers.schedules.InverseTimeDecay(
             settings.learning_rate, decay_steps=1, decay_rate=settings.learning_rate / max(epochs, 1)
         )
-    if not 0 <= settings.average < 1:
-        raise ValueError(f"average is {settings.average}; expected a momentum from 0 (none) to below 1, such as 0.999.")
     averaging = {"use_ema": True, "ema_momentum": settings.average} if settings.average else {}
     if settings.name == "adam":
         return keras.optimizers.Adam(rate, epsilon=settings.epsilon, **averaging)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 from typing import Any, Literal, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -126,7 +127,7 @@ def phases_of(name: str, overrides: dict[str, dict[str, Any]] | None = None) -> 
         The phases in the order of the strategy. A phase of 0 epochs is kept and does nothing.
 
     Raises:
-        ValueError: a phase or a setting is unknown or of another type, or epochs or patience are negative.
+        ValueError: a phase or a setting is unknown, of another type, impossible, or without effect.
     """
     strategy = get_strategy(name)
     overrides = overrides or {}
@@ -156,9 +157,35 @@ def _replaced(phase: Phase, settings: dict[str, Any]) -> Phase:
     for key in ("epochs", "patience"):
         if settings.get(key) is not None and settings[key] < 0:
             raise ValueError(f"{key} of phase {phase.name!r} is {settings[key]}; it must be 0 or more.")
-    optimizer_fields = {("name" if k == "optimizer" else k): v for k, v in settings.items() if k in of_optimizer}
-    return dataclasses.replace(
+    numbers: dict[str, Any] = {
+        key: float(value) if isinstance(value, int) and types[key] is float else value for key, value in settings.items()
+    }
+    optimizer_fields = {("name" if k == "optimizer" else k): v for k, v in numbers.items() if k in of_optimizer}
+    replaced = dataclasses.replace(
         phase,
         **{key: value for key, value in settings.items() if key in own},
         optimizer=dataclasses.replace(phase.optimizer, **optimizer_fields),
     )
+    if fault := _impossible(replaced, settings):
+        raise ValueError(f"phase {phase.name!r}: {fault}.")
+    return replaced
+
+
+def _impossible(phase: Phase, settings: dict[str, Any]) -> str:
+    """What is wrong with the values of a phase, or with settings that would have no effect in it; "" if nothing is."""
+    optimizer = phase.optimizer
+    if not 0 < optimizer.learning_rate < math.inf:
+        return f"learning_rate is {optimizer.learning_rate}; it must be above 0"
+    if not 0 < optimizer.epsilon < math.inf:
+        return f"epsilon is {optimizer.epsilon}; it must be above 0"
+    if not 0 <= optimizer.momentum < 1:
+        return f"momentum is {optimizer.momentum}; it must be 0 or more and below 1"
+    if not 0 <= optimizer.average < 1:
+        return f"average is {optimizer.average}; expected a momentum from 0 (none) to below 1, such as 0.999"
+    if optimizer.name == "adam" and settings.get("momentum"):
+        return "momentum is of sgd, and the optimizer is adam; leave it out"
+    if optimizer.name == "sgd" and settings.get("epsilon", Optimizer.epsilon) != Optimizer.epsilon:
+        return f"epsilon is of adam, and the optimizer is sgd; leave it out, or at its default {Optimizer.epsilon:g}"
+    if phase.train == "head" and phase.batch_norm == "recalibrated":
+        return "batch_norm=recalibrated would move the statistics of the base, which is frozen; take train or frozen"
+    return ""

@@ -64,6 +64,7 @@ def test_a_setting_is_tried_with_what_enables_it():
             "split.curves_on_test=false",
             "split.validation=0.1",
             "cross_validation.validation=0.1",
+            "training.frozen_base=in_loop",
         )
     )
 
@@ -72,7 +73,9 @@ def test_the_example_of_the_documentation_can_be_searched():
     text = (Path(__file__).parents[2] / "docs" / "tune.md").read_text()
     [example] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     section = yaml.safe_load(example)["tune"]
-    check_search(load_config("efficientnet_b0", [f"tune={section}", "split.validation=0.1", "cross_validation.validation=0.1"]))
+    told = ("split.validation=0.1", "cross_validation.validation=0.1", "training.frozen_base=in_loop")
+    assert all(setting.partition("=")[0] in text for setting in told)
+    check_search(load_config("efficientnet_b0", [f"tune={section}", *told]))
 
 
 def test_what_no_search_can_do_is_refused():

@@ -58,3 +58,9 @@ def test_which_rows_serve_which_table():
     assert of_folds[0] is of_all and of_all.table["image_id"].iloc[0] == "i100"
     with pytest.raises(ValueError, match="3 folds, which fit on each other"):
         fitting_rows(table(folds=3), table(100))
+
+
+def test_rows_of_other_folds_that_chose_the_epochs_of_all_say_so():
+    of_folds, of_all = fitting_rows(table(folds=3), None, flaw="chose the epoch")
+    assert of_folds[0].origin == "the other folds, whose images chose the epoch" and of_all.flaw == "chose the epoch"
+    assert "new ones may differ" in of_folds[2].remark

@@ -190,8 +190,10 @@ def test_rows_that_chose_the_epoch_promise_nothing():
         assert point["locked"] == other["locked"] and "chose the epoch" in point["remark"] and "remark" not in other
     with pytest.raises(ValueError, match="were given another look, so they are not like new ones"):
         choose_threshold(validation_rows(validation, scored=test, flaw=flaw_of(chose_epoch=False, other_look=True)), criterion="guaranteed")
-    # In cross-validation the epoch of a fold was chosen on other rows than those that are pooled.
-    assert "promise" in operating_points(predictions(600), flaw=chose, draws=10)[3]
+    # In cross-validation the epoch of a fold is chosen on other rows than those that are pooled, unless the protocol says otherwise.
+    assert "promise" in operating_points(predictions(600), draws=10)[3]
+    pooled = operating_points(predictions(600), flaw=chose, draws=10)
+    assert "promise" not in pooled[3] and "protocol=plain" in pooled[3]["reason"] and "chose the epoch" in pooled[1]["remark"]
 
 
 def test_a_choice_among_epochs_breaks_the_promise():

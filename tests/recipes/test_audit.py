@@ -17,8 +17,10 @@ SMALL = ("data.image_size=[16, 16]", "data.batch_size=8", "training.phases.all.e
 def test_a_run_is_audited_on_images_that_its_model_did_not_train_on(cxr, tmp_path):
     code, _, errors = cxr("train", "mini_vgg", "split.validation=0.3", "split.curves_on_test=false", "--run", "one", settings=SMALL)
     assert code == 0, errors
+    caches = sorted((tmp_path / "cache" / "pixels").iterdir())
     code, output, errors = cxr("audit", "one", settings=())
     assert code == 0, errors
+    assert sorted((tmp_path / "cache" / "pixels").iterdir()) == caches
     assert "One class with another look" in output and "data phantom" in output and "PHANTOM" in output + errors
     told = read_json(tmp_path / "one" / "audit" / "audit.json")
     parts = pd.read_csv(tmp_path / "one" / "split" / "parts.csv")

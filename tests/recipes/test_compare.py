@@ -449,3 +449,17 @@ def test_too_few_draws_for_the_correction_are_refused(tmp_path):
     with pytest.raises(ValueError, match="draws is 100: none of 4 differences could be told apart"):
         compare(runs, draws=100)
     assert len(rows_of(compare(runs, draws=200), "paired")) == 4
+
+
+def test_folders_of_seeds_with_one_last_name_are_told_apart(tmp_path):
+    new, old = (write_seeds(tmp_path / when / "cnn", noise=noise) for when, noise in (("new", 0.5), ("old", 2.0)))
+    paired = rows_of(compare([new, old], draws=400), "paired")
+    assert set(paired["run"]) == {"old/cnn, ensemble of 2 seeds"} and set(paired["against"]) == {"new/cnn, ensemble of 2 seeds"}
+    assert (paired["ours"] != paired["theirs"]).any()
+
+
+def test_seeds_that_were_not_summed_up_are_refused(tmp_path):
+    folder = write_seeds(tmp_path / "cnn", noise=0.5)
+    write_run(folder / "seed-2", n=300, noise=0.5, noise_seed=2)
+    with pytest.raises(ValueError, match="sums up seed-0, seed-1, and the folder holds seed-0, seed-1, seed-2"):
+        compare([folder])

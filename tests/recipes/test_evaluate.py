@@ -55,3 +55,29 @@ def test_one_fold_takes_a_validation_part_of_other_images(tmp_path):
         evaluate(tmp_path / "test.csv", target_sensitivity=0.9, **told)
     with pytest.raises(ValueError, match="the prevalence is 7"):
         evaluate(tmp_path / "absent.csv", prevalence=7, **told)
+
+
+def test_a_history_of_something_else_is_left_out_and_said(tmp_path, capsys):
+    predictions().to_csv(tmp_path / "predictions.csv", index=False)
+    for content, reason in (("epoch,loss\n1,0.5\n", "lacks phase"), ("", "is no table")):
+        (tmp_path / "history.csv").write_text(content)
+        evaluate(tmp_path / "predictions.csv", folder=tmp_path / "scores", draws=100)
+        assert reason in capsys.readouterr().err
+    assert (tmp_path / "scores" / "figures" / "roc.png").exists()
+
+
+def test_nothing_of_an_earlier_call_stays(tmp_path):
+    predictions().to_csv(tmp_path / "several.csv", index=False)
+    predictions(folds=1).to_csv(tmp_path / "one.csv", index=False)
+    evaluate(tmp_path / "several.csv", folder=tmp_path / "scores", draws=100)
+    assert (tmp_path / "scores" / "calibrated_predictions.csv").exists()
+    evaluate(tmp_path / "one.csv", folder=tmp_path / "scores", draws=100)
+    assert not (tmp_path / "scores" / "calibrated_predictions.csv").exists()
+
+
+def test_options_without_effect_and_a_file_for_a_folder_are_refused(tmp_path):
+    predictions().assign(p_other=0.0).to_csv(tmp_path / "three.csv", index=False)
+    with pytest.raises(ValueError, match="a prevalence is of two classes"):
+        evaluate(tmp_path / "three.csv", folder=tmp_path / "scores", prevalence=0.1)
+    with pytest.raises(ValueError, match="is a file, and a folder is written to. Name another with --out"):
+        evaluate(tmp_path / "three.csv", folder=tmp_path / "three.csv")

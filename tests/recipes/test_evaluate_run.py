@@ -1,10 +1,12 @@
+import shutil
+
 import pandas as pd
 import pytest
 
 from cxr_keras.data.manifest import write_manifest
 from cxr_keras.data.phantom import generate_phantom
 from cxr_keras.data.sources import build_manifest
-from cxr_keras.recipes.evaluate_run import open_finished
+from cxr_keras.recipes.evaluate_run import evaluate_run, open_finished
 from cxr_keras.runs.files import read_json
 
 
@@ -56,6 +58,18 @@ def test_a_run_is_scored_elsewhere_by_model_and_as_a_whole(cxr, tmp_path, elsewh
     manifest[1:].to_csv(elsewhere.parent / "fewer.csv", index=False)
     code, _, errors = cxr("evaluate", str(run), "--on", str(elsewhere.parent / "fewer.csv"), "--out", str(folder), settings=())
     assert code == 2 and "holds the scores of other images" in errors
+    shutil.copytree(run, tmp_path / "another", ignore=shutil.ignore_patterns("on-other"))
+    (folder / "by_model" / "fold-7.csv").touch()
+    code, _, errors = cxr("evaluate", str(tmp_path / "another"), "--on", str(elsewhere), "--out", str(folder), settings=())
+    assert code == 2 and f"holds the scores of the run {run}" in errors
+    ledger = pd.read_csv(tmp_path / "runs" / "test_readings.csv")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(run)
+        patch.setenv("CXR_CACHE", str(tmp_path / "cache"))
+        evaluate_run(".", elsewhere, draws=100)
+    again = pd.read_csv(tmp_path / "runs" / "test_readings.csv")
+    assert len(again) == len(ledger) + 1 and list(again["run"].unique()) == ["runs/mini_vgg-cv"]
+    assert {path.stem for path in (folder / "by_model").iterdir()} == {"fold-0", "fold-1"}
 
     code, _, errors = cxr("evaluate", str(run), "--on", str(run / "manifest.csv"), settings=())
     assert code == 2 and "belong to" in errors and "Traceback" not in errors

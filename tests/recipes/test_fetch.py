@@ -77,6 +77,12 @@ def test_a_collection_is_fetched_and_its_next_line_works(serve, tmp_path, capsys
     assert sorted(entry.name for entry in (tmp_path / "data").iterdir()) == ["fetched.json", "kermany"]
     assert fetch_data("kermany", to=tmp_path / "data")
     assert f"is there already, from {DIGEST}" in capsys.readouterr().out
+    # As a kill between unpacking and the record leaves it.
+    (tmp_path / "data/fetched.json").unlink()
+    (tmp_path / "data/ChestXRay2017.zip").write_bytes(ARCHIVE)
+    assert fetch_data("kermany", to=tmp_path / "data")
+    assert f"is there already, from {DIGEST}" in capsys.readouterr().out
+    assert sorted(entry.name for entry in (tmp_path / "data").iterdir()) == ["fetched.json", "kermany"]
 
 
 def test_the_first_download_is_what_later_ones_must_equal(serve, tmp_path, capsys):

@@ -2,10 +2,13 @@ import os
 import signal
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from cxr_keras.config.loader import load_config
+from cxr_keras.recipes.trial import read_record, run_trial
+from cxr_keras.recipes.tune import check_search
 from cxr_keras.runs.files import read_json
 
 SPACE = "tune.space={training.phases.all.learning_rate: {low: 0.001, high: 0.1, scale: log}, model.params.conv_dropout: [0.0, 0.25]}"
@@ -92,3 +95,32 @@ def test_workers_as_tasks_of_ray(cxr, tmp_path):
     assert code == 0, errors
     trials = pd.read_csv(tmp_path / "search" / "trials.csv")
     assert list(trials["status"]) == ["complete", "complete"]
+
+
+def test_a_search_on_a_classifier_survives_what_its_images_refuse_and_a_kill_after_the_last_fold(cxr, tmp_path):
+    settings = (
+        "model.name=mini_vgg",
+        "model.weights=null",
+        "data.image_size=[16, 16]",
+        "data.resize=stretch",
+        "evaluation.bootstrap_draws=100",
+    )
+    section = "tune={search: random, trials: 2, folds: 2, end_hopeless: false, final_model: false, space: {classifier.folds: [2, 45]}}"
+    code, _, errors = cxr("tune", "vgg16_features", "--run", "search", section, "classifier.grid=[0.1, 10.0]", settings=settings)
+    assert code == 0, errors
+    run = tmp_path / "search"
+    trials = pd.read_csv(run / "trials.csv", dtype={"trial": str}).set_index("status")
+    assert set(trials.index) == {"complete", "failed"} and trials.loc["failed", "classifier.folds"] == 45
+    complete = str(trials.loc["complete", "trial"])
+    record = read_record(run / "trials" / complete)
+    (run / "trials" / complete / "trial.json").unlink()
+    assert run_trial(load_config(str(run / "config.yaml")), run, complete, record.settings) == record.mean == np.mean(record.scores)
+
+
+def test_a_base_that_draws_at_random_is_refused_before_the_search(phantom):
+    space = "tune={trials: 2, final_model: false, space: {training.strategy: [from_scratch, two_stage]}}"
+    config = load_config(
+        "mini_vgg", [f"data.sources=[phantom:{phantom}]", "split.curves_on_test=false", "cross_validation.validation=0.2", space]
+    )
+    with pytest.raises(ValueError, match="mini_vgg has layers in its base that draw at random"):
+        check_search(config)

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from cxr_keras.runs.directory import hold_run_directory, open_run_directory
+from cxr_keras.runs.directory import hold_run_directory, open_run_directory, refuse_foreign_files
 
 
 def open_it(path, settings=None, data="d", verb="cv"):
@@ -97,4 +97,18 @@ def test_two_processes_do_not_share_a_run_directory(tmp_path):
         other.kill()
         other.communicate()
     with hold_run_directory(tmp_path):  # a killed holder leaves no lock behind
+        pass
+
+
+def test_what_is_not_a_run_is_left_alone(tmp_path):
+    (tmp_path / ".mine.partial.csv").write_text("a\n")
+    (tmp_path / "file").write_text("a\n")
+    with hold_run_directory(tmp_path):
+        assert (tmp_path / ".mine.partial.csv").exists()
+        with pytest.raises(ValueError, match="holds files that are no run"):
+            refuse_foreign_files(tmp_path)
+    with (
+        pytest.raises(ValueError, match="file is a file, and a folder is written to. Name another with --run"),
+        hold_run_directory(tmp_path / "file"),
+    ):
         pass

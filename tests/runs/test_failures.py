@@ -40,6 +40,9 @@ def test_a_full_disk_and_missing_files_are_the_users_to_mend():
     message, code = explain(OSError(errno.ENOSPC, "No space left on device", "/data/x"))
     assert code == NO_SPACE and "(/data/x)" in message and "continues" in message
     assert explain(FileNotFoundError(errno.ENOENT, "No such file", "a.csv")) == ("No such file: a.csv", USER_ERROR)
+    assert explain(FileExistsError(errno.EEXIST, "File exists", "out")) == ("File exists: out", USER_ERROR)
+    assert explain(OSError(errno.EROFS, "Read-only file system", "/x")) == ("Read-only file system: /x", USER_ERROR)
+    assert explain(OSError(errno.EDQUOT, "Disk quota exceeded", "/x"))[1] == NO_SPACE
 
 
 def test_faults_of_the_program_keep_their_traceback():

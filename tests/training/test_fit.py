@@ -186,9 +186,21 @@ def test_set_trainable_follows_the_phase():
 
 
 def test_damaged_state_is_named(tmp_path):
-    (tmp_path / "state.npz").write_bytes(b"PK broken")
-    with pytest.raises(ValueError, match=r"state.npz cannot be read"):
-        load_state(tmp_path / "state.npz")
+    np.savez(tmp_path / "state.npz", told=np.array("{}"), model_0=np.arange(1000))
+    whole = (tmp_path / "state.npz").read_bytes()
+    for damaged in (b"PK broken", whole[:-30], whole[:2000] + b"xxxx" + whole[2004:], b""):
+        (tmp_path / "state.npz").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"state.npz cannot be read"):
+            load_state(tmp_path / "state.npz")
+
+
+def test_a_training_that_had_ended_still_has_its_optimizer(data, tmp_path):
+    ended, again = small_model(), small_model(seed=3)
+    fit(ended, (HEAD, ALL), data, tmp_path, keep_optimizer=True)
+    fit(again, (HEAD, ALL), data, tmp_path, keep_optimizer=True)
+    assert int(again.optimizer.iterations) == int(ended.optimizer.iterations) > 0
+    for a, b in zip(ended.optimizer.variables, again.optimizer.variables, strict=True):
+        assert np.array_equal(np.array(a), np.array(b))
 
 
 def test_scores_of_validation_match_by_hand(images):

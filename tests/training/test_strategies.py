@@ -33,3 +33,30 @@ def test_unknown_names_get_a_suggestion():
         phases_of("two_stage", {"all": {"learning_rat": 1}})
     with pytest.raises(ValueError, match="epochs of phase 'all' is -1"):
         phases_of("end_to_end", {"all": {"epochs": -1}})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": 0}, "'all': learning_rate is 0.0; it must be above 0"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0"),
+        ({"epsilon": 0.0}, "epsilon is 0.0"),
+        ({"optimizer": "sgd", "momentum": 1}, "momentum is 1.0; it must be 0 or more and below 1"),
+        ({"average": 1.5}, "average is 1.5.*such as 0.999"),
+        ({"momentum": 0.9}, "momentum is of sgd, and the optimizer is adam"),
+        ({"optimizer": "sgd", "epsilon": 0.1}, "epsilon is of adam, and the optimizer is sgd"),
+    ],
+)
+def test_impossible_and_idle_values_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        phases_of("end_to_end", {"all": settings})
+
+
+def test_whole_numbers_become_what_keras_takes():
+    (phase,) = phases_of("end_to_end", {"all": {"optimizer": "sgd", "momentum": 0, "learning_rate": 1}})
+    assert isinstance(phase.optimizer.momentum, float) and isinstance(phase.optimizer.learning_rate, float)
+
+
+def test_statistics_of_a_frozen_base_stay():
+    with pytest.raises(ValueError, match="phase 'head': batch_norm=recalibrated would move the statistics of the base"):
+        phases_of("two_stage", {"head": {"batch_norm": "recalibrated"}})

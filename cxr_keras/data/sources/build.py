@@ -102,11 +102,12 @@ def _parse_sources(sources: Sequence[str]) -> list[tuple[str, Source, str]]:
 
 
 def _read_all(named: Sequence[tuple[str, Source, str]], *, patients: Patients | None) -> pd.DataFrame:
-    """Read all sources into one table; ids and patients carry the name of their source."""
+    """Read all sources into one table; ids carry the alias of their source, patients too, or the layout's name where that tells more."""
     tables, skipped = [], {}
     for alias, source, path in named:
         table = source.read(path, patients=patients)
-        table = table.assign(image_id=alias + "/" + table["image_id"], patient_id=alias + "/" + table["patient_id"], source=alias)
+        whose = source.name if source.patients_everywhere else alias
+        table = table.assign(image_id=alias + "/" + table["image_id"], patient_id=whose + "/" + table["patient_id"], source=alias)
         skipped[alias] = table.attrs.get("skipped", {})
         table.attrs = {}
         tables.append(table)

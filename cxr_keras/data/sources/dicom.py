@@ -91,7 +91,7 @@ def read(path: str | Path, *, patients: str | None = None) -> pd.DataFrame:
 
 def _read_table(path: str | Path) -> tuple[Path, pd.DataFrame]:
     """Find and read the table of labels."""
-    place = Path(path).expanduser().absolute()
+    place = Path(os.path.abspath(Path(path).expanduser()))  # without "..", as the table's paths are compared
     if place.suffix.lower() != ".csv":
         place = require_folder(place, source="dicom", expected=EXPECTED) / LABELS_FILE
     if not place.is_file():
@@ -203,5 +203,6 @@ def _tell_of_telling_paths(images: list[_Image], root: Path) -> None:
 SOURCE = Source(
     name="dicom",
     read=read,
+    patients_everywhere=True,  # names are hashes of the PatientID; another salt gives other names, never another person's
     description="DICOM radiographs below DIR, labelled by DIR/labels.csv (path or SOPInstanceUID, label); needs a salt, see docs/dicom.md",
 )

@@ -31,6 +31,8 @@ class Source:
         description: one line for lists and error messages.
         gives: the labels a reader can give, or empty if they come from the data.
         knows_patients: whether the layout tells which images are of one person.
+        patients_everywhere: whether a patient_id means the same person in every folder of this layout, so that somebody whose
+            images lie in two of them is one patient.
         foreign_labels: what to do with a label that neither the scheme nor a label map places: "error", or "skip"
             (and count) for collections in which most findings are none of the problem's classes.
     """
@@ -40,6 +42,7 @@ class Source:
     description: str
     gives: tuple[str, ...] = ()
     knows_patients: bool = True
+    patients_everywhere: bool = False
     foreign_labels: Literal["error", "skip"] = "error"
 
 

@@ -204,3 +204,27 @@ def test_paths_that_hold_patient_numbers_are_told(folder, capsys):
     read(folder({"hosp-0009/x.dcm": {"PatientID": "HOSP-0009"}, "2.dcm": {"PatientID": "2"}}))
     message = capsys.readouterr().err
     assert message.startswith("dicom: the paths of 1 files contain the file's PatientID") and "0009" not in message
+
+
+def test_a_person_in_two_folders_is_one_patient(folder, monkeypatch, tmp_path):
+    root = folder(FILES)
+    other = tmp_path / "other"
+    other.mkdir()
+    (root / "b" / "1.dcm").rename(other / "new.dcm")
+    pd.DataFrame([{"path": "new.dcm", "label": "Normal"}]).to_csv(other / "labels.csv", index=False)
+    (other / "patient_salt.txt").write_text(SALT)
+    (root / "a" / "1.dcm").rename(other / "known.dcm")
+    pd.DataFrame([{"path": "new.dcm", "label": "Normal"}, {"path": "known.dcm", "label": "Pneumonia"}]).to_csv(
+        other / "labels.csv", index=False
+    )
+    pd.DataFrame([{"path": "a/2", "label": "Normal"}, {"path": "b/3.dcm", "label": "Pneumonia"}]).to_csv(root / "labels.csv", index=False)
+    manifest = build_manifest([f"first=dicom:{root}", f"second=dicom:{other}"], show_progress=False)
+    by_person = manifest.groupby("group_id")["source"].nunique()
+    assert sorted(by_person) == [1, 1, 2] and manifest["image_id"].str.split("/").str[0].isin(["first", "second"]).all()
+
+
+def test_a_folder_may_be_named_with_dots(folder, monkeypatch):
+    root = folder(FILES)
+    (root / "elsewhere").mkdir()
+    monkeypatch.chdir(root / "elsewhere")
+    assert len(read("../")) == len(read(root)) == 4

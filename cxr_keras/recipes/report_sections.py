@@ -147,7 +147,8 @@ def origin_section(run: FinishedRun, manifest: pd.DataFrame, *, headline: Table)
         f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB.",
     ]
     if further := starts_of(environment)[1:]:
-        points.append(f"Continued {len(further)} times under other conditions (code, versions or machine; environment.json has them).")
+        often = "once" if len(further) == 1 else f"{len(further)} times"
+        points.append(f"Continued under other conditions {often} (code, versions or machine; environment.json has them).")
     return Section(
         "Origin",
         points=tuple(points),

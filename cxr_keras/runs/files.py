@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-# AttributeError and TypeError: np.load gives a bare array for a .npy file, which is no archive. The last three: what zipfile raises for a
-# damaged archive, NotImplementedError among them where a changed byte asks for a compression that it does not know.
+# AttributeError and TypeError: np.load gives a bare array for a .npy file, which is no archive. The last three are what zipfile raises for
+# a damaged archive; NotImplementedError, caught and never raised here, where a changed byte asks for a compression that it does not know.
 _UNREADABLE = (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 

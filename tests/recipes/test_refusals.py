@@ -48,7 +48,7 @@ def test_settings_that_contradict_each_other(name, overrides, message):
         ("augmentation.classes=[covid19]", "augmentation.classes names covid19"),
     ],
 )
-def test_classes_that_the_images_do_not_have_are_refused_before_images_are_opened(phantom, tmp_path, override, message):
+def test_classes_that_the_images_do_not_have_are_refused_before_images_are_decoded(phantom, tmp_path, override, message):
     config = load_config("cnn_94", [f"data.sources=[phantom:{phantom}]", override])
     with pytest.raises(ValueError, match=message):
         open_run(config, tmp_path / "run", verb="train")
